@@ -1,0 +1,1 @@
+"""Who is it: password hashes, verified credentials, slowing down of guesses, checkers for Twisted's cred."""

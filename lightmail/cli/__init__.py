@@ -1,0 +1,1 @@
+"""The ``lightmail`` command line: one module per family of verbs."""

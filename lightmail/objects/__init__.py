@@ -1,0 +1,1 @@
+"""The blobs: object keys, self-describing compressed containers, the object store adapter and its caches."""

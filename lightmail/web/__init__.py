@@ -1,0 +1,1 @@
+"""The HTTP listener: health, readiness and metrics; the admin API and pages join it."""
