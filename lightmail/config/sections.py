@@ -1,0 +1,218 @@
+"""The sections of the configuration as frozen dataclasses; units stand in the attributes' names.
+
+A field's default is the default of its key. A service runs when its section is present: its field in
+:class:`Config` is None otherwise. Sizes are octets, times seconds; a limit of 0 means none only where its comment
+says so.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from lightmail.config.values import (
+    Network,
+    address,
+    any_text,
+    choice,
+    flag,
+    integer,
+    mode,
+    names,
+    networks,
+    octets,
+    optional_text,
+    setting,
+    text,
+)
+
+_PORT = integer(0, 65535)
+_COUNT = integer(1, 1_000_000)
+_SECONDS = integer(1, 86_400)
+_MIB = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SystemConfig:
+    """``[system]``: who the server is. ``owner`` and ``group`` are taken on once the ports are bound."""
+
+    hostname: str = setting(socket.gethostname, text)
+    owner: str | None = setting(None, optional_text)
+    group: str | None = setting(None, optional_text)
+    data_directory: str = setting("/var/lib/lightmail", text)
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseConfig:
+    """``[database]``: where the rows are. An empty ``path`` means ``lightmail.sqlite`` in the data directory."""
+
+    driver: str = setting("mysql", choice("sqlite", "mysql"))
+    path: str = setting("", any_text)
+    host: str = setting("127.0.0.1", text)
+    port: int = setting(3306, integer(1, 65535))
+    socket: str | None = setting(None, optional_text)
+    user: str = setting("lightmail", text)
+    password: str = setting("", any_text, secret=True)
+    database: str = setting("maildb", text)
+    pool_size: int = setting(10, integer(1, 1000))
+    connect_timeout_seconds: int = setting(10, integer(1, 600), key="connect_timeout")
+    tls: str = setting("auto", choice("auto", "required", "off"))
+
+
+@dataclass(frozen=True, slots=True)
+class StorageConfig:
+    """``[storage]``: where the objects are, and how they are compressed.
+
+    Empty paths mean ``objects``, ``cache`` and ``spool`` in the data directory. The disk cache serves S3 only;
+    ``cache_octets`` of 0 turns it off.
+    """
+
+    driver: str = setting("s3", choice("directory", "s3", "memory"))
+    path: str = setting("", any_text)
+    compression: str = setting("zstd", choice("zstd", "gzip", "lz4", "none"))
+    level: int = setting(3, integer(1, 22))
+    cache_directory: str = setting("", any_text)
+    cache_octets: int = setting(1 << 30, octets(), key="cache_bytes")
+    spool_directory: str = setting("", any_text)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Config:
+    """``[s3]``: ``endpoint`` is host:port, or a URL whose scheme then wins over ``use_ssl``."""
+
+    endpoint: str = setting("", text)
+    region: str = setting("us-east-1", text)
+    bucket: str = setting("", text)
+    access_key: str = setting("", text)
+    secret_key: str = setting("", text, secret=True)
+    use_ssl: bool = setting(True, flag)
+    prefix: str = setting("", any_text)
+
+    @property
+    def url(self) -> str:
+        """The endpoint with its scheme, without a trailing slash."""
+        if "://" in self.endpoint:
+            return self.endpoint.rstrip("/")
+        return f"{'https' if self.use_ssl else 'http'}://{self.endpoint.rstrip('/')}"
+
+
+@dataclass(frozen=True, slots=True)
+class TlsConfig:
+    """``[tls]``: PEM files, the certificate followed by its chain."""
+
+    cert: str = setting("", text)
+    key: str = setting("", text)
+
+
+@dataclass(frozen=True, slots=True)
+class ImapConfig:
+    r"""``[imap]``. ``special_use_names`` gives mailboxes that clients make a special use: ``Sent Items = \Sent``."""
+
+    bind: str = setting("0.0.0.0", address)
+    port: int = setting(143, _PORT)
+    ssl_port: int = setting(993, _PORT)
+    tls_only: bool = setting(False, flag)
+    max_connections: int = setting(10_000, _COUNT)
+    session_timeout_seconds: int = setting(1800, _SECONDS, key="session_timeout")
+    max_failed_attempts: int = setting(5, integer(1, 100))
+    special_use_names: Mapping[str, str] = setting(lambda: MappingProxyType({}), names)
+
+
+@dataclass(frozen=True, slots=True)
+class Pop3Config:
+    """``[pop3]``."""
+
+    bind: str = setting("0.0.0.0", address)
+    port: int = setting(110, _PORT)
+    ssl_port: int = setting(995, _PORT)
+    tls_only: bool = setting(False, flag)
+    max_connections: int = setting(10_000, _COUNT)
+    session_timeout_seconds: int = setting(1800, _SECONDS, key="session_timeout")
+    max_failed_attempts: int = setting(5, integer(1, 100))
+
+
+@dataclass(frozen=True, slots=True)
+class LmtpConfig:
+    """``[lmtp]``: a Unix socket, a TCP port (0: none), or both; whoever reaches them may deliver."""
+
+    socket: str | None = setting(None, optional_text)
+    socket_mode: int = setting(0o660, mode)
+    socket_group: str | None = setting(None, optional_text)
+    bind: str = setting("127.0.0.1", address)
+    port: int = setting(0, _PORT)
+    max_message_octets: int = setting(50 * _MIB, octets(1, 1 << 30), key="max_message_size")
+    delivered_to: bool = setting(False, flag)
+    subaddress_mailboxes: bool = setting(False, flag)
+    spam_to_junk: bool = setting(True, flag)
+
+
+@dataclass(frozen=True, slots=True)
+class ApiConfig:
+    """``[api]``: the HTTP listener. /health, /ready and /metrics need no token."""
+
+    bind: str = setting("127.0.0.1", address)
+    port: int = setting(8080, _PORT)
+    token: str = setting("", any_text, secret=True)
+
+
+@dataclass(frozen=True, slots=True)
+class LoggingConfig:
+    """``[logging]``: no path means standard error."""
+
+    path: str | None = setting(None, optional_text)
+    level: str = setting("info", choice("debug", "info", "warn", "error"))
+    json: bool = setting(False, flag)
+
+
+@dataclass(frozen=True, slots=True)
+class LimitsConfig:
+    """``[limits]``: the bounds on what one connection, message or account may ask for."""
+
+    line_octets_before_login: int = setting(8192, octets(1000, _MIB))
+    line_octets: int = setting(65536, octets(8192, 16 * _MIB))
+    literal_octets_before_login: int = setting(4096, octets(256, _MIB))
+    literal_octets: int = setting(131_072, octets(4096, 16 * _MIB))
+    append_octets: int = setting(50 * _MIB, octets(1, 1 << 30))
+    mailbox_name_octets: int = setting(1000, octets(64, 1000))
+    mailbox_depth: int = setting(20, integer(1, 100))
+    nesting: int = setting(32, integer(4, 100))
+    search_keys: int = setting(64, integer(1, 10_000))
+    bad_commands_before_login: int = setting(3, integer(1, 1000))
+    bad_commands: int = setting(20, integer(1, 100_000))
+    connections_per_user_and_address: int = setting(20, _COUNT)
+    connections_per_address_before_login: int = setting(100, _COUNT)
+    login_seconds: int = setting(60, _SECONDS)
+    recipients: int = setting(1000, integer(1, 100_000))
+    spool_memory_octets: int = setting(_MIB, octets(4096, 64 * _MIB))
+    spool_total_octets: int = setting(2 << 30, octets(_MIB))
+    object_threads: int = setting(16, integer(1, 256))
+    object_queue: int = setting(1000, _COUNT)
+    index_octets: int = setting(256 * _MIB, octets(_MIB))
+    rendered_octets: int = setting(64 * _MIB, octets(_MIB))
+    body_octets: int = setting(64 * _MIB, octets(_MIB))
+    password_threads: int = setting(0, integer(0, 64))  # 0: one per core
+    password_queue: int = setting(32, integer(1, 10_000))
+    verified_seconds: int = setting(300, integer(0, 86_400))  # 0: credentials are never cached
+    drain_seconds: int = setting(30, integer(1, 600))
+    trusted_networks: tuple[Network, ...] = setting((), networks)
+
+
+@dataclass(frozen=True, slots=True)
+class Config:
+    """Everything, with the paths resolved. ``source`` is the file it came from; ``embedded`` says there was none."""
+
+    system: SystemConfig = field(default_factory=SystemConfig)
+    database: DatabaseConfig = field(default_factory=DatabaseConfig)
+    storage: StorageConfig = field(default_factory=StorageConfig)
+    s3: S3Config | None = None
+    tls: TlsConfig | None = None
+    imap: ImapConfig | None = None
+    pop3: Pop3Config | None = None
+    lmtp: LmtpConfig | None = None
+    api: ApiConfig | None = None
+    logging: LoggingConfig = field(default_factory=LoggingConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    source: str | None = None
+    embedded: bool = False

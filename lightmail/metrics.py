@@ -1,0 +1,57 @@
+"""The metrics that /metrics shows, one definition each; whoever does the work counts it.
+
+Label values come from fixed sets in the code, never from what a client sends: the number of series is bounded.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, PlatformCollector, ProcessCollector
+
+from lightmail import __version__
+
+# A registry of our own: what other libraries put into the global one is none of our business.
+REGISTRY: Final = CollectorRegistry()
+ProcessCollector(registry=REGISTRY)
+PlatformCollector(registry=REGISTRY)
+
+_SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
+
+BUILD_INFO: Final = Info("lightmail_build", "The version that runs.", registry=REGISTRY)
+BUILD_INFO.info({"version": __version__})
+
+SESSIONS: Final = Gauge("lightmail_sessions", "Open client connections.", ["protocol"], registry=REGISTRY)
+LOGINS: Final = Counter("lightmail_logins", "Login attempts by result.", ["protocol", "result"], registry=REGISTRY)
+IMAP_REQUESTS: Final = Counter(
+    "lightmail_imap_requests", "IMAP commands by tagged result.", ["command", "result"], registry=REGISTRY
+)
+EMAILS_RECEIVED: Final = Counter(
+    "lightmail_emails_received", "Recipients answered over LMTP, by result.", ["result"], registry=REGISTRY
+)
+DELIVERY_STAGE: Final = Histogram(
+    "lightmail_delivery_stage_seconds",
+    "Where a delivery's time goes: spool, render, compress, put, transaction, commit.",
+    ["stage"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+DATABASE_SECONDS: Final = Histogram(
+    "lightmail_database_seconds",
+    "Transactions and reads by name, retries included.",
+    ["name"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+DATABASE_RETRIES: Final = Counter(
+    "lightmail_database_retries", "Transactions run again, by reason.", ["name", "reason"], registry=REGISTRY
+)
+OBJECT_SECONDS: Final = Histogram(
+    "lightmail_object_seconds", "Calls to the object store.", ["call"], buckets=_SECONDS, registry=REGISTRY
+)
+OBJECT_OCTETS: Final = Counter(
+    "lightmail_object_octets", "Octets moved to and from the object store.", ["direction"], registry=REGISTRY
+)
+CACHE_HITS: Final = Counter(
+    "lightmail_cache_lookups", "Lookups in the caches, by result (hit or miss).", ["cache", "result"], registry=REGISTRY
+)
