@@ -1,0 +1,199 @@
+"""Small IMAP, LMTP and POP3 clients on asyncio: they send, collect the whole answer and leave parsing for later."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import re
+
+DEADLINE_SECONDS = 300
+_LITERAL = re.compile(rb"\{(\d+)\}\r\n")
+_tags = itertools.count(1)
+
+
+class WrongAnswer(Exception):
+    """A server answered what the protocol, or the mail that was put in, does not allow."""
+
+
+class Connection:
+    """One TCP connection with a deadline on every wait."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+
+    @classmethod
+    async def open(cls, address: tuple[str, int]) -> Connection:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return cls(*await asyncio.open_connection(*address, limit=1 << 26))
+
+    async def line(self) -> bytes:
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            return await self.reader.readuntil(b"\n")
+
+    async def until(self, mark: bytes) -> bytes:
+        """All octets up to and with the first line that starts with `mark`."""
+        data = bytearray()
+        needle = b"\n" + mark
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while True:
+                piece = await self.reader.read(1 << 20)
+                if not piece:
+                    raise WrongAnswer(f"connection closed after {bytes(data[-200:])!r}")
+                start = max(0, len(data) - len(needle))
+                data += piece
+                at = 0 if data.startswith(mark) else data.find(needle, start) + 1
+                if (at or data.startswith(mark)) and data.find(b"\n", at) >= 0:
+                    return bytes(data)
+
+    def send(self, data: bytes) -> None:
+        self.writer.write(data)
+
+    def close(self) -> None:
+        self.writer.close()
+
+
+class Imap:
+    """An IMAP session; `command` gives the whole answer once its tagged line is there."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    async def login(cls, address: tuple[str, int], user: str, password: str) -> Imap:
+        session = cls(await Connection.open(address))
+        greeting = await session.connection.line()
+        if not greeting.startswith(b"* OK"):
+            raise WrongAnswer(f"greeting {greeting!r}")
+        await session.command(f'LOGIN "{user}" "{password}"'.encode())
+        return session
+
+    async def command(self, text: bytes) -> bytes:
+        tag = b"t%d" % next(_tags)
+        self.connection.send(b"%s %s\r\n" % (tag, text))
+        return await self._answer(tag, text)
+
+    async def append(self, mailbox: str, message: bytes) -> bytes:
+        """APPEND with a non-synchronising literal (RFC 7888)."""
+        tag = b"t%d" % next(_tags)
+        self.connection.send(b"%s APPEND %s {%d+}\r\n%s\r\n" % (tag, mailbox.encode(), len(message), message))
+        return await self._answer(tag, b"APPEND")
+
+    async def _answer(self, tag: bytes, text: bytes) -> bytes:
+        answer = await self.connection.until(tag + b" ")
+        last = answer[answer.rfind(tag + b" ") :]
+        if not last.startswith(tag + b" OK"):
+            raise WrongAnswer(f"{text[:60]!r} was answered {last[:200]!r}")
+        return answer
+
+    async def logout(self) -> None:
+        answer = await self.command(b"LOGOUT")
+        if b"* BYE" not in answer:
+            raise WrongAnswer("LOGOUT without BYE")
+        self.connection.close()
+
+
+class Lmtp:
+    """An LMTP session (RFC 2033)."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    async def open(cls, address: tuple[str, int]) -> Lmtp:
+        session = cls(await Connection.open(address))
+        await session._reply(b"220")
+        session.connection.send(b"LHLO bench.example\r\n")
+        await session._reply(b"250")
+        return session
+
+    async def deliver(self, recipients: list[str], stuffed: bytes) -> None:
+        """One message, dot-stuffed already; every recipient must be answered 250."""
+        envelope = [b"MAIL FROM:<sender@example.net>", *(b"RCPT TO:<%s>" % r.encode() for r in recipients), b"DATA"]
+        self.connection.send(b"\r\n".join(envelope) + b"\r\n")
+        for _ in range(len(recipients) + 1):
+            await self._reply(b"250")
+        await self._reply(b"354")
+        self.connection.send(stuffed + b".\r\n")
+        for _ in recipients:
+            await self._reply(b"250")
+
+    async def quit(self) -> None:
+        self.connection.send(b"QUIT\r\n")
+        await self._reply(b"221")
+        self.connection.close()
+
+    async def _reply(self, code: bytes) -> None:
+        while True:
+            line = await self.connection.line()
+            if not line.startswith(code):
+                raise WrongAnswer(f"wanted {code!r}, got {line!r}")
+            if line[3:4] == b" ":
+                return
+
+
+class Pop3:
+    """A POP3 session (RFC 1939)."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+
+    @classmethod
+    async def login(cls, address: tuple[str, int], user: str, password: str) -> Pop3:
+        session = cls(await Connection.open(address))
+        await session._ok()
+        for text in (f"USER {user}", f"PASS {password}"):
+            await session.command(text.encode())
+        return session
+
+    async def command(self, text: bytes) -> bytes:
+        self.connection.send(text + b"\r\n")
+        return await self._ok()
+
+    async def retrieve(self, number: int) -> bytes:
+        """Message `number`, dots unstuffed."""
+        self.connection.send(b"RETR %d\r\n" % number)
+        await self._ok()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            data = await self.connection.reader.readuntil(b"\r\n.\r\n")
+        return data[:-3].replace(b"\r\n..", b"\r\n.")
+
+    async def quit(self) -> None:
+        await self.command(b"QUIT")
+        self.connection.close()
+
+    async def _ok(self) -> bytes:
+        line = await self.connection.line()
+        if not line.startswith(b"+OK"):
+            raise WrongAnswer(f"POP3 answered {line!r}")
+        return line
+
+
+def stuff(message: bytes) -> bytes:
+    """`message` as DATA sends it: a dot before each line that starts with one, and a line end last."""
+    stuffed = message.replace(b"\r\n.", b"\r\n..")
+    if stuffed.startswith(b"."):
+        stuffed = b"." + stuffed
+    return stuffed if stuffed.endswith(b"\r\n") else stuffed + b"\r\n"
+
+
+def fetch_items(answer: bytes) -> list[tuple[bytes, list[bytes]]]:
+    """The untagged FETCH responses of an answer, each as its text without literals and the list of its literals."""
+    items: list[tuple[bytes, list[bytes]]] = []
+    position = 0
+    while position < len(answer):
+        text, literals = b"", []
+        while True:
+            end = answer.find(b"\r\n", position)
+            end = len(answer) if end < 0 else end + 2
+            piece = answer[position:end]
+            position = end
+            text += piece
+            literal = _LITERAL.search(piece, max(0, len(piece) - 16))
+            if not literal:
+                break
+            octets = int(literal.group(1))
+            literals.append(answer[position : position + octets])
+            position += octets
+        if text.startswith(b"* ") and b" FETCH (" in text[:40]:
+            items.append((text, literals))
+    return items
