@@ -1,5 +1,7 @@
 """The configuration: dataclasses (`sections`), how values are written (`values`), where they come from (`loader`)."""
 
+from lightmail.config.checks import check_host
+from lightmail.config.loader import DEFAULT_PATH, load, shown
 from lightmail.config.sections import (
     ApiConfig,
     Config,
@@ -17,6 +19,7 @@ from lightmail.config.sections import (
 from lightmail.config.values import Network
 
 __all__ = [
+    "DEFAULT_PATH",
     "ApiConfig",
     "Config",
     "DatabaseConfig",
@@ -30,4 +33,7 @@ __all__ = [
     "StorageConfig",
     "SystemConfig",
     "TlsConfig",
+    "check_host",
+    "load",
+    "shown",
 ]

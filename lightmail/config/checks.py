@@ -1,0 +1,103 @@
+"""What no single key can tell: sections that need one another (`check`), files and users that must exist.
+
+The second kind (`check_host`) is asked by the server and by `lightmail config check` only: a verb such as
+`lightmail account add` has no business with the TLS key.
+"""
+
+from __future__ import annotations
+
+import grp
+import os
+import pwd
+from collections.abc import Callable
+from typing import Final
+
+from lightmail.config.sections import Config
+from lightmail.errors import ConfigError
+
+_LEVELS: Final = {"zstd": (1, 22), "gzip": (1, 9), "lz4": (1, 16), "none": (1, 22)}
+
+
+def check(config: Config, source: str) -> None:
+    """Raise ConfigError, naming `source`, where the sections of `config` do not go together."""
+    _located(source, config, _check_storage, _check_listeners, _check_tls)
+
+
+def check_host(config: Config) -> None:
+    """Raise ConfigError where this host lacks what `config` names: a certificate, a user, a group."""
+    _located(config.source or "environment", config, _check_files, _check_names)
+
+
+def _located(source: str, config: Config, *checks: Callable[[Config], None]) -> None:
+    try:
+        for one in checks:
+            one(config)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+
+
+def _check_storage(config: Config) -> None:
+    storage = config.storage
+    low, high = _LEVELS[storage.compression]
+    if not low <= storage.level <= high:
+        raise ConfigError(f"[storage] level must be from {low} to {high} for {storage.compression}")
+    if storage.driver != "s3":
+        return
+    for key in ("endpoint", "bucket", "access_key", "secret_key"):
+        if config.s3 is None or not getattr(config.s3, key):
+            raise ConfigError(f"[s3] {key} is missing; [storage] driver = s3 needs it")
+    if config.s3 is not None and not config.s3.url.startswith(("http://", "https://")):
+        raise ConfigError("[s3] endpoint must be host:port or a URL of http or https")
+
+
+def _check_listeners(config: Config) -> None:
+    if config.lmtp is not None and not config.lmtp.socket and not config.lmtp.port:
+        raise ConfigError("[lmtp] socket or port is missing; give one of them, or remove the section")
+    for name, service in (("imap", config.imap), ("pop3", config.pop3)):
+        if service is not None and not service.port and not service.ssl_port:
+            raise ConfigError(f"[{name}] port and ssl_port are both 0; give one of them, or remove the section")
+
+
+def _check_tls(config: Config) -> None:
+    for name, service in (("imap", config.imap), ("pop3", config.pop3)):
+        if service is None or config.tls is not None:
+            continue
+        if service.tls_only:
+            raise ConfigError(f"[{name}] tls_only needs [tls] cert and key; add them")
+        if service.ssl_port:
+            raise ConfigError(
+                f"[{name}] ssl_port = {service.ssl_port} needs [tls] cert and key; add them, or set ssl_port = 0"
+            )
+    for key in ("cert", "key"):
+        if config.tls is not None and not getattr(config.tls, key):
+            raise ConfigError(f"[tls] {key} is missing; name the PEM file")
+
+
+def _check_files(config: Config) -> None:
+    if config.tls is None or config.embedded:  # an embedded server makes its own certificate
+        return
+    for key in ("cert", "key"):
+        path = getattr(config.tls, key)
+        try:
+            with open(path, "rb"):
+                pass
+        except OSError as error:
+            raise ConfigError(f"[tls] {key}: {path}: {error.strerror}; name a readable PEM file") from None
+
+
+def _check_names(config: Config) -> None:
+    socket_group = config.lmtp.socket_group if config.lmtp else None
+    for where, group in (("[system] group", config.system.group), ("[lmtp] socket_group", socket_group)):
+        if group is not None and not _exists(grp.getgrnam, group):
+            raise ConfigError(f"{where}: there is no group {group}; create it with: groupadd --system {group}")
+    owner = config.system.owner
+    if owner is not None and not _exists(pwd.getpwnam, owner):
+        raise ConfigError(f"[system] owner: there is no user {owner}; create it with: useradd --system {owner}")
+
+
+def _exists(find: Callable[[str], object], name: str) -> bool:
+    try:
+        find(name)
+    except KeyError:
+        return False
+    return True
