@@ -1,0 +1,150 @@
+"""What an index holds of its messages: one array a column, 40 octets a message, ascending by UID."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import chain, compress
+from operator import itemgetter
+from typing import Final, TypeAlias, cast
+
+from lightmail.model import ObjectId
+
+# A message as the store's functions give it: id, uid, modseq, flags, octets, internaldate_us, object.
+Row: TypeAlias = tuple[int, int, int, int, int, int, int]
+
+# Half-open runs of positions (sequence number - 1), ascending, not touching each other.
+Spans: TypeAlias = Sequence[tuple[int, int]]
+
+OCTETS_PER_MESSAGE: Final = 4 + 8 + 8 + 4 + 8 + 8
+_MICROSECONDS: Final = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Some messages of a view, column by column and aligned; zip the columns that an answer needs.
+
+    ``seqs`` are sequence numbers, ``flags`` bits with ``RECENT`` set where the session says so, ``internaldates``
+    Unix seconds. The columns are copies: nothing that happens to the index later changes them.
+    """
+
+    seqs: Sequence[int]
+    uids: Sequence[int]
+    modseqs: Sequence[int]
+    flags: Sequence[int]
+    octets: Sequence[int]
+    internaldates: Sequence[int]
+    objects: Sequence[ObjectId]
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    def part(self, start: int, stop: int) -> Rows:
+        """The messages at positions `start` to `stop` of these."""
+        cut = slice(start, stop)
+        return Rows(
+            self.seqs[cut],
+            self.uids[cut],
+            self.modseqs[cut],
+            self.flags[cut],
+            self.octets[cut],
+            self.internaldates[cut],
+            self.objects[cut],
+        )
+
+
+class Columns:
+    """The arrays of an index. They only ever grow at their end; removing messages makes new columns.
+
+    So whoever holds columns and a length holds a numbering that cannot shift under it.
+    """
+
+    __slots__ = ("flags", "internaldates", "modseqs", "objects", "octets", "uids")
+
+    def __init__(self) -> None:
+        self.uids = array("I")
+        self.modseqs = array("Q")
+        self.flags = array("q")
+        self.octets = array("I")
+        self.internaldates = array("q")
+        self.objects = array("Q")
+
+    def __len__(self) -> int:
+        return len(self.uids)
+
+    def _all(self) -> tuple[array[int], ...]:
+        return self.uids, self.modseqs, self.flags, self.octets, self.internaldates, self.objects
+
+    def extend(self, rows: Collection[Row]) -> None:
+        """Append messages; their UIDs ascend and are above every one here."""
+        if not rows:
+            return
+        _, uids, modseqs, flags, octets, dates_us, objects = zip(*rows, strict=True)
+        self.uids.extend(uids)
+        self.modseqs.extend(modseqs)
+        self.flags.extend(flags)
+        self.octets.extend(octets)
+        self.internaldates.extend([us // _MICROSECONDS for us in dates_us])
+        self.objects.extend(objects)
+
+    def append_from(self, other: Columns, start: int) -> None:
+        """Append what `other` has from position `start` on."""
+        for mine, theirs in zip(self._all(), other._all(), strict=True):
+            mine.extend(theirs[start:])
+
+    def first(self, length: int) -> Columns:
+        """A copy of the first `length` messages."""
+        copy = Columns()
+        for mine, theirs in zip(copy._all(), self._all(), strict=True):
+            mine.extend(theirs[:length])
+        return copy
+
+    def without(self, positions: Sequence[int]) -> Columns:
+        """New columns that lack the messages at `positions` (ascending)."""
+        kept = Columns()
+        if len(positions) * 16 > len(self):
+            keep = bytearray(b"\1") * len(self)
+            for position in positions:
+                keep[position] = 0
+            for mine, theirs in zip(kept._all(), self._all(), strict=True):
+                mine.extend(compress(theirs, keep))
+            return kept
+        starts = [0, *(position + 1 for position in positions)]
+        spans = list(zip(starts, [*positions, len(self)], strict=True))
+        for mine, theirs in zip(kept._all(), self._all(), strict=True):
+            for start, stop in spans:
+                mine.extend(theirs[start:stop])
+        return kept
+
+    def rows(self, spans: Spans) -> Rows:
+        """Copies of the messages in `spans`, whose flags and modseqs are arrays that the caller may change."""
+        if not spans:
+            spans = ((0, 0),)
+        if len(spans) == 1:
+            start, stop = spans[0]
+            return Rows(
+                range(start + 1, stop + 1),
+                self.uids[start:stop],
+                self.modseqs[start:stop],
+                self.flags[start:stop],
+                self.octets[start:stop],
+                self.internaldates[start:stop],
+                cast("Sequence[ObjectId]", self.objects[start:stop]),
+            )
+        # Two spans or more are two positions or more, for which itemgetter gives a tuple.
+        pick = itemgetter(*positions_in(spans))
+        return Rows(
+            [position + 1 for position in positions_in(spans)],
+            pick(self.uids),
+            array("Q", pick(self.modseqs)),
+            array("q", pick(self.flags)),
+            pick(self.octets),
+            pick(self.internaldates),
+            pick(self.objects),
+        )
+
+
+def positions_in(spans: Spans) -> Iterable[int]:
+    """The positions of all spans, ascending."""
+    return chain.from_iterable(range(start, stop) for start, stop in spans)

@@ -1,0 +1,242 @@
+"""One mailbox as a process remembers it: compact arrays that all its sessions share.
+
+The index is brought forward by :meth:`MailboxIndex.apply`, never back. Sessions do not read sequence numbers here
+but through a :class:`lightmail.index.view.View`, which follows at its own pace by three means:
+
+- new messages extend the columns in place, and a view knows how many of them it has announced;
+- an expunge makes new columns, and leaves in a chain of :class:`Expunges` what a view must take out of its own;
+- flag changes stand in a bounded log; a view that fell behind the log compares modification sequences instead.
+"""
+
+from __future__ import annotations
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from typing import Final, Protocol
+
+from lightmail.index.columns import OCTETS_PER_MESSAGE, Columns, Row
+from lightmail.index.keywords import Keywords
+from lightmail.model import SEEN, AccountId, MailboxId
+
+_LOG_ENTRIES: Final = 4096
+_FIXED_OCTETS: Final = 2048
+
+
+class Reading(Protocol):
+    """What the store read of a mailbox: all its live messages, or those that changed.
+
+    ``highest_modseq`` was read before the rows, so rows may be newer than it. ``keywords`` is the whole table, or
+    None when it has not changed.
+    """
+
+    @property
+    def highest_modseq(self) -> int: ...
+    @property
+    def uidnext(self) -> int: ...
+    @property
+    def keywords(self) -> Sequence[tuple[int, bytes]] | None: ...
+    @property
+    def rows(self) -> Sequence[Row]: ...
+
+
+class ChangeSet(Reading, Protocol):
+    """What happened in a mailbox since some modification sequence; ``expunged`` are UIDs of removed messages."""
+
+    @property
+    def expunged(self) -> Sequence[int]: ...
+
+
+class Expunges:
+    """A link of the chain of expunges: the UIDs that went, and the link after it. The last link has neither yet."""
+
+    __slots__ = ("gone", "next")
+
+    def __init__(self) -> None:
+        self.gone: Sequence[int] = ()
+        self.next: Expunges | None = None
+
+
+class MailboxIndex:
+    """The messages of one mailbox, shared by its sessions. Plain attributes are for reading.
+
+    ``columns`` are the arrays, ascending by UID. ``tick`` moves whenever anything changed. ``unseen`` and ``octets``
+    are sums over all messages. ``highest_modseq`` is the watermark to read further changes from.
+    """
+
+    __slots__ = (
+        "_last_uid",
+        "_log",
+        "_log_start",
+        "_seen_prefix",
+        "account",
+        "columns",
+        "expunges",
+        "highest_modseq",
+        "keywords",
+        "mailbox",
+        "octets",
+        "tick",
+        "uidnext",
+        "uidvalidity",
+        "unseen",
+    )
+
+    def __init__(self, account: AccountId, mailbox: MailboxId, uidvalidity: int) -> None:
+        self.account: Final = account
+        self.mailbox: Final = mailbox
+        self.uidvalidity = uidvalidity
+        self.uidnext = 1
+        self.highest_modseq = 0
+        self.keywords = Keywords()
+        self.columns = Columns()
+        self.expunges = Expunges()
+        self.tick = 0
+        self.unseen = 0
+        self.octets = 0
+        self._last_uid = 0
+        self._log = array("I")
+        self._log_start = 0
+        self._seen_prefix = 0
+
+    def __len__(self) -> int:
+        return len(self.columns.uids)
+
+    @property
+    def size_octets(self) -> int:
+        """About the memory this index takes, for the registry's bound."""
+        return _FIXED_OCTETS + len(self) * OCTETS_PER_MESSAGE + len(self._log) * 4
+
+    @property
+    def uids(self) -> array[int]:
+        """The UIDs, ascending."""
+        return self.columns.uids
+
+    def position(self, uid: int) -> int:
+        """The position (from 0) of a message, or -1 if the index has none of that UID."""
+        uids = self.columns.uids
+        position = bisect_left(uids, uid)
+        return position if position < len(uids) and uids[position] == uid else -1
+
+    def flag_names(self, bits: int) -> bytes:
+        """The text between the parentheses of a FLAGS item. In bulk, use ``keywords.text[bits]``."""
+        return self.keywords.text[bits]
+
+    def bits(self, names: Iterable[bytes]) -> int:
+        """The bits of some flags; names that no message here can have count for nothing."""
+        return self.keywords.masks(names)
+
+    def first_unseen(self) -> int:
+        """The sequence number, in the index's own order, of the first message without \\Seen; 0 when there is none."""
+        flags = self.columns.flags
+        # All before _seen_prefix are seen, so that repeated calls do not scan the seen part again.
+        for position in range(self._seen_prefix, len(flags)):
+            if not flags[position] & SEEN:
+                self._seen_prefix = position
+                return position + 1
+        self._seen_prefix = len(flags)
+        return 0
+
+    def apply(self, changes: ChangeSet) -> None:
+        """Bring the index forward. Changes that it has already do no harm."""
+        self._apply(changes, changes.expunged)
+
+    def replace(self, whole: Reading) -> None:
+        """Bring the index to a reading of the whole mailbox, after changes since its watermark were forgotten."""
+        live = {row[1] for row in whole.rows}
+        self._apply(whole, [uid for uid in self.columns.uids if uid not in live])
+
+    def _apply(self, reading: Reading, expunged: Sequence[int]) -> None:
+        if reading.keywords is not None and tuple(sorted(reading.keywords)) != self.keywords.named:
+            self.keywords = Keywords(reading.keywords)
+            self.tick += 1
+        if reading.rows:
+            self._take(reading.rows)
+        if expunged:
+            self._expunge(expunged)
+        self.uidnext = max(self.uidnext, reading.uidnext, self._last_uid + 1)
+        self.highest_modseq = max(self.highest_modseq, reading.highest_modseq)
+
+    def log_position(self) -> int:
+        """Where the log of flag changes ends now; a view keeps it and asks with it later."""
+        return self._log_start + len(self._log)
+
+    def flags_changed_since(self, log_position: int, modseq: int) -> set[int]:
+        """UIDs whose flags changed since a view's last look, at `log_position` and `modseq`; some may be gone."""
+        if log_position >= self._log_start:
+            return set(self._log[log_position - self._log_start :])
+        columns = self.columns
+        return {uid for uid, changed in zip(columns.uids, columns.modseqs, strict=True) if changed > modseq}
+
+    def _take(self, rows: Sequence[Row]) -> None:
+        """Append the messages that are new, and update those that are here."""
+        uids, modseqs = self.columns.uids, self.columns.modseqs
+        length, last_uid = len(uids), self._last_uid
+        new: list[Row] = []
+        changed = array("I")
+        position = -1
+        for row in rows:
+            uid = row[1]
+            if uid > last_uid:
+                new.append(row)
+                continue
+            # A STORE touches neighbours: the next position is tried before a search.
+            position += 1
+            if position >= length or uids[position] != uid:
+                position = bisect_left(uids, uid)
+                if position >= length or uids[position] != uid:
+                    continue  # expunged here already: a UID never comes back
+            if row[2] >= modseqs[position]:
+                modseqs[position] = row[2]
+                if self._set_flags(position, row[3]):
+                    changed.append(uid)
+        if changed:
+            self._log_changes(changed)
+        if new:
+            self._append(new)
+
+    def _set_flags(self, position: int, bits: int) -> bool:
+        """Set a message's flags; whether they differ from what they were."""
+        flags = self.columns.flags
+        difference = flags[position] ^ bits
+        if not difference:
+            return False
+        flags[position] = bits
+        if difference & SEEN:
+            if bits & SEEN:
+                self.unseen -= 1
+            else:
+                self.unseen += 1
+                self._seen_prefix = min(self._seen_prefix, position)
+        return True
+
+    def _log_changes(self, uids: array[int]) -> None:
+        self._log.extend(uids)
+        self.tick += 1
+        if len(self._log) > 2 * _LOG_ENTRIES:
+            surplus = len(self._log) - _LOG_ENTRIES
+            del self._log[:surplus]
+            self._log_start += surplus
+
+    def _append(self, rows: list[Row]) -> None:
+        rows.sort(key=lambda row: row[1])
+        self.columns.extend(rows)
+        self._last_uid = rows[-1][1]
+        self.unseen += sum(not row[3] & SEEN for row in rows)
+        self.octets += sum(row[4] for row in rows)
+        self.tick += 1
+
+    def _expunge(self, uids: Sequence[int]) -> None:
+        positions = sorted({position for uid in uids if (position := self.position(uid)) >= 0})
+        if not positions:
+            return
+        old = self.columns
+        gone = array("I", [old.uids[position] for position in positions])
+        self.unseen -= sum(not old.flags[position] & SEEN for position in positions)
+        self.octets -= sum(old.octets[position] for position in positions)
+        self._seen_prefix -= bisect_left(positions, self._seen_prefix)
+        self.columns = old.without(positions)
+        link = self.expunges
+        self.expunges = link.next = Expunges()
+        link.gone = gone
+        self.tick += 1

@@ -1,0 +1,199 @@
+"""A client that obeys every update ends with the mailbox's state, and no number shifts under it in between."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from lightmail.index.columns import Row
+from lightmail.index.keywords import RECENT
+from lightmail.index.mailbox import MailboxIndex
+from lightmail.index.view import EVERYTHING, View, combine
+from lightmail.model import DELETED, FLAGGED, SEEN, AccountId, FlagMode, MailboxId
+
+VIEWS = st.integers(0, 2)
+PICK = st.integers(0, 1 << 30)
+BITS = st.sampled_from([0, SEEN, FLAGGED, SEEN | DELETED, 1 << 62])
+
+
+@dataclass
+class Changes:
+    highest_modseq: int
+    uidnext: int
+    rows: Sequence[Row] = ()
+    expunged: Sequence[int] = ()
+    keywords: Sequence[tuple[int, bytes]] | None = None
+
+
+@dataclass
+class Store:
+    """The mailbox as the database would hold it."""
+
+    modseq: int = 1
+    uidnext: int = 1
+    live: dict[int, tuple[int, int]] = field(default_factory=dict)  # uid: (modseq, flags)
+    gone: dict[int, int] = field(default_factory=dict)  # uid: modseq
+
+    def row(self, uid: int) -> Row:
+        modseq, flags = self.live[uid]
+        return (uid * 7, uid, modseq, flags, uid * 10, uid * 1_000_000, uid * 3)
+
+    def changes(self, since: int) -> Changes:
+        rows = sorted((self.row(uid) for uid, (modseq, _) in self.live.items() if modseq > since), key=lambda r: r[2])
+        expunged = [uid for uid, modseq in self.gone.items() if modseq > since]
+        return Changes(self.modseq, self.uidnext, rows, expunged)
+
+
+@dataclass
+class Client:
+    """What a client that believes every untagged response knows."""
+
+    view: View
+    flags: list[int] = field(default_factory=list)
+    uids: list[int] = field(default_factory=list)
+
+    def fetch(self, first: int) -> None:
+        """Fetch UID and FLAGS of the messages from sequence number `first` on, as clients do after EXISTS."""
+        if first > self.view.exists:
+            return
+        rows = self.view.rows(((first, 0),), by_uid=False)
+        assert list(rows.seqs) == list(range(first, self.view.exists + 1))
+        self.uids[first - 1 :] = rows.uids
+        self.flags[first - 1 :] = [bits & ~RECENT for bits in rows.flags]
+
+    def obey(self, may_expunge: bool) -> None:
+        unannounced = self.view.unannounced
+        known = set(self.uids)
+        updates = self.view.updates(may_expunge)
+        assert may_expunge or not updates.expunged
+        for seq in updates.expunged:
+            del self.uids[seq - 1], self.flags[seq - 1]
+        if updates.exists is not None:
+            assert updates.exists == len(self.uids) + unannounced
+            self.fetch(len(self.uids) + 1)
+            assert not known & set(self.uids[-unannounced:])
+        for seq, uid, bits in updates.flags:
+            assert self.uids[seq - 1] == uid
+            self.flags[seq - 1] = bits & ~RECENT
+        assert not self.view.updates(may_expunge), "updates that were taken are not repeated"
+
+
+class Mailbox(RuleBasedStateMachine):
+    """Changes to a store, pulls into one shared index, and three sessions that sync as they like."""
+
+    @initialize(messages=st.integers(0, 8))
+    def start(self, messages: int) -> None:
+        self.store = Store()
+        self.index = MailboxIndex(AccountId(1), MailboxId(1), 1)
+        self.append(messages, 0)
+        self.pull()
+        self.clients = [Client(View(self.index)) for _ in range(3)]
+        for client in self.clients:
+            client.fetch(1)
+
+    @rule(count=st.integers(1, 4), bits=BITS)
+    def append(self, count: int, bits: int) -> None:
+        self.store.modseq += 1
+        for _ in range(count):
+            self.store.live[self.store.uidnext] = (self.store.modseq, bits)
+            self.store.uidnext += 1
+
+    @rule(picks=st.lists(PICK, min_size=1, max_size=4), bits=BITS, mode=st.sampled_from(FlagMode))
+    def change(self, picks: list[int], bits: int, mode: FlagMode) -> None:
+        uids = self.chosen(picks)
+        self.store.modseq += 1
+        for uid in uids:
+            self.store.live[uid] = (self.store.modseq, combine(self.store.live[uid][1], mode, bits))
+
+    @rule(picks=st.lists(PICK, min_size=1, max_size=4))
+    def expunge(self, picks: list[int]) -> None:
+        self.store.modseq += 1
+        for uid in self.chosen(picks):
+            del self.store.live[uid]
+            self.store.gone[uid] = self.store.modseq
+
+    @rule()
+    def pull(self) -> None:
+        self.index.apply(self.store.changes(self.index.highest_modseq))
+
+    @rule(back=st.integers(0, 5))
+    def pull_again(self, back: int) -> None:
+        """Changes that overlap with what the index has already."""
+        self.index.apply(self.store.changes(max(0, self.index.highest_modseq - back)))
+
+    @rule()
+    def pull_older_watermark(self) -> None:
+        """Rows newer than the watermark that was read before them."""
+        changes = self.store.changes(self.index.highest_modseq)
+        changes.highest_modseq = self.index.highest_modseq
+        self.index.apply(changes)
+
+    @rule()
+    def replace(self) -> None:
+        self.index.replace(self.store.changes(0))
+
+    @rule(number=VIEWS, may_expunge=st.booleans())
+    def sync(self, number: int, may_expunge: bool) -> None:
+        self.clients[number].obey(may_expunge)
+
+    @rule(number=VIEWS, picks=st.lists(PICK, min_size=1, max_size=4), bits=BITS, mode=st.sampled_from(FlagMode))
+    def silent_store(self, number: int, picks: list[int], bits: int, mode: FlagMode) -> None:
+        """STORE .SILENT: the client works out the result by itself, unless it is told otherwise."""
+        client, uids = self.clients[number], self.chosen(picks)
+        known = [uid for uid in uids if client.view.seq_of(uid)]
+        expected = client.view.expect(known, mode, bits)
+        self.store.modseq += 1
+        for uid in known:
+            self.store.live[uid] = (self.store.modseq, combine(self.store.live[uid][1], mode, bits))
+            seq = client.view.seq_of(uid)
+            client.flags[seq - 1] = combine(client.flags[seq - 1], mode, bits)
+        self.pull()
+        client.view.knows(expected)
+        client.obey(may_expunge=False)
+
+    @rule(number=VIEWS)
+    def reselect(self, number: int) -> None:
+        self.clients[number] = Client(View(self.index))
+        self.clients[number].fetch(1)
+
+    def chosen(self, picks: list[int]) -> set[int]:
+        uids = sorted(self.store.live)
+        return {uids[pick % len(uids)] for pick in picks} if uids else set()
+
+    @invariant()
+    def numbers_hold(self) -> None:
+        for client in self.clients:
+            view = client.view
+            assert view.exists == len(client.uids)
+            assert view.uids(EVERYTHING, by_uid=False) == list(enumerate(client.uids, 1))
+            assert [view.uid_at(seq) for seq in range(1, view.exists + 1)] == client.uids
+            assert [view.seq_of(uid) for uid in client.uids] == list(range(1, view.exists + 1))
+            assert list(view.rows(EVERYTHING, by_uid=True).uids) == client.uids == sorted(set(client.uids))
+            assert list(view.rows(EVERYTHING, by_uid=True).objects) == [uid * 3 for uid in client.uids]
+
+    @invariant()
+    def sums_hold(self) -> None:
+        index, columns = self.index, self.index.columns
+        assert index.unseen == sum(not bits & SEEN for bits in columns.flags)
+        assert index.octets == sum(columns.octets)
+        assert index.first_unseen() == next((n for n, bits in enumerate(columns.flags, 1) if not bits & SEEN), 0)
+
+    def teardown(self) -> None:
+        if not hasattr(self, "clients"):
+            return
+        self.pull()
+        uids = sorted(self.store.live)
+        assert list(self.index.uids) == uids
+        assert self.index.uidnext == self.store.uidnext
+        for client in self.clients:
+            client.obey(may_expunge=True)
+            assert client.uids == uids
+            assert client.flags == [self.store.live[uid][1] for uid in uids]
+
+
+TestMailbox = Mailbox.TestCase
+TestMailbox.settings = settings(max_examples=150, stateful_step_count=30, deadline=None)
