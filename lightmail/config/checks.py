@@ -7,7 +7,6 @@ The second kind (`check_host`) is asked by the server and by `lightmail config c
 from __future__ import annotations
 
 import grp
-import os
 import pwd
 from collections.abc import Callable
 from typing import Final

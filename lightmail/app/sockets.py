@@ -1,0 +1,96 @@
+"""Listening sockets: bound early, as root where ports are low; listening only once the server can serve.
+
+Binding and listening are apart so that a port in use is told before anything else starts, privileges are dropped
+between the two, and no client is let in before database and objects have been checked.
+"""
+
+from __future__ import annotations
+
+import errno
+import grp
+import os
+import socket
+import stat
+from typing import Any
+
+from twisted.internet.interfaces import IListeningPort
+
+from lightmail.errors import StartupError
+
+_BACKLOG = 1024
+
+
+def bind_tcp(where: str, address: str, port: int) -> socket.socket:
+    """A socket bound to the address, not yet listening. `where` names section and key in a StartupError."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    bound = socket.socket(family, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        bound.bind((address, port))
+    except OSError as error:
+        bound.close()
+        raise StartupError(f"{where} = {port}: {_why_tcp(error, address, port)}") from None
+    return bound
+
+
+def bind_unix(where: str, path: str, mode: int, group: str | None) -> socket.socket:
+    """A bound Unix socket with the given permissions; the leftover of a server that is gone is replaced."""
+    try:
+        _remove_leftover(where, path)
+        bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
+        old = os.umask(0o777 & ~mode)  # so that it never stands open, not even for a moment
+        try:
+            bound.bind(path)
+        finally:
+            os.umask(old)
+        if group is not None:
+            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+        os.chmod(path, mode)
+    except OSError as error:
+        raise StartupError(f"{where} = {path}: {error.strerror or error}; check the directory and its owner") from None
+    return bound
+
+
+def listen(reactor: Any, where: str, bound: socket.socket, factory: Any) -> IListeningPort:
+    """Let clients in: listen on a bound socket, which the port then owns."""
+    try:
+        bound.listen(_BACKLOG)
+    except OSError as error:
+        # Two processes may bind one port as long as neither listens; the second to listen is told here.
+        name = bound.getsockname()
+        bound.close()
+        raise StartupError(f"{where}: {_why_tcp(error, *name[:2]) if isinstance(name, tuple) else error}") from None
+    port: IListeningPort = reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
+    bound.close()  # adoptStreamPort has duplicated the descriptor
+    return port
+
+
+def _why_tcp(error: OSError, address: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {address} is in use; stop what listens there, or choose another port"
+    if error.errno == errno.EACCES:
+        return f"no permission for port {port}; choose one above 1023, or give the service CAP_NET_BIND_SERVICE"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{address} is not an address of this host; change bind"
+    return f"{error.strerror or error}"
+
+
+def _remove_leftover(where: str, path: str) -> None:
+    try:
+        status = os.stat(path, follow_symlinks=False)
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(status.st_mode):
+        raise StartupError(f"{where} = {path}: a file that is no socket stands there; remove it or choose another path")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1)
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            os.unlink(path)
+        except OSError as error:
+            raise StartupError(f"{where} = {path}: {error.strerror or error}") from None
+        else:
+            raise StartupError(f"{where} = {path}: another server listens there; stop it or choose another path")

@@ -1,0 +1,127 @@
+"""Where log events go: one line of text or one JSON object each, to standard error or to a file.
+
+Events come from :class:`twisted.logger.Logger`; a session puts its id into the event's ``session``. Whatever an event
+holds, it stays one record: control characters are escaped, so that nothing a client sends can forge a line.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from datetime import UTC, datetime
+from typing import IO, Any, Final
+
+from twisted.logger import (
+    FilteringLogObserver,
+    ILogObserver,
+    LogEvent,
+    LogLevel,
+    LogLevelFilterPredicate,
+    formatEvent,
+)
+from zope.interface import implementer
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# What an event carries for the logger's own sake. All other fields join the JSON object.
+_INTERNAL: Final = re.compile(r"log_|(?:format|isError|message|time|system|session|logLevel|failure|why)\Z")
+
+
+class Destination:
+    """A stream to write records to; one with a path can be opened anew after logrotate has moved it away."""
+
+    def __init__(self, path: str | None) -> None:
+        self._path = path
+        self._stream: IO[str] = self._open()
+
+    def write(self, text: str) -> None:
+        """Append one record. A full disk or a closed pipe costs the record, never the server."""
+        try:
+            self._stream.write(text)
+            self._stream.flush()
+        except (OSError, ValueError):
+            pass
+
+    def reopen(self) -> None:
+        """Open the path anew; without a path this does nothing."""
+        if self._path is not None:
+            old, self._stream = self._stream, self._open()
+            old.close()
+
+    def _open(self) -> IO[str]:
+        if self._path is None:
+            # Not sys.stderr: Twisted's logging takes that over to turn what is printed there into events.
+            assert sys.__stderr__ is not None
+            return sys.__stderr__
+        descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o640)
+        return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
+
+
+@implementer(ILogObserver)
+class _Observer:
+    def __init__(self, destination: Destination, as_json: bool) -> None:
+        self._destination = destination
+        self._format = format_json if as_json else format_text
+
+    def __call__(self, event: LogEvent) -> None:
+        self._destination.write(self._format(event))
+
+
+def observer(destination: Destination, level: str, as_json: bool) -> Any:
+    """An ILogObserver that writes events of `level` (debug, info, warn, error) and above to `destination`."""
+    sink: Any = _Observer(destination, as_json)
+    least: Any = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
+    return FilteringLogObserver(sink, [least])
+
+
+def format_text(event: LogEvent) -> str:
+    """``2026-01-31T12:00:00.000Z info  imap [session] message``; a traceback follows, indented."""
+    session = event.get("session")
+    where = f"{_source(event)} [{_one_line(str(session))}]" if session else _source(event)
+    line = f"{_moment(event)} {_level(event):5} {where} {_one_line(formatEvent(event))}\n"
+    trace = _traceback(event)
+    return line + "".join(f"    {part}\n" for part in trace.splitlines())
+
+
+def format_json(event: LogEvent) -> str:
+    """One JSON object: time, level, source, session, message, the event's own fields, and a traceback where one is."""
+    record: dict[str, Any] = {"time": _moment(event), "level": _level(event), "source": _source(event)}
+    if event.get("session"):
+        record["session"] = str(event["session"])
+    record["message"] = formatEvent(event)
+    for key, value in event.items():
+        if not _INTERNAL.match(key) and key not in record:
+            record[key] = value if isinstance(value, bool | int | float | str | None) else _plain(value)
+    trace = _traceback(event)
+    if trace:
+        record["traceback"] = trace
+    return json.dumps(record, ensure_ascii=True) + "\n"
+
+
+def _plain(value: Any) -> str:
+    return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _moment(event: LogEvent) -> str:
+    moment = datetime.fromtimestamp(event.get("log_time", 0.0), UTC)
+    return moment.strftime("%Y-%m-%dT%H:%M:%S.") + f"{moment.microsecond // 1000:03}Z"
+
+
+def _level(event: LogEvent) -> str:
+    level = event.get("log_level")
+    return "info" if level is None else str(level.name)
+
+
+def _source(event: LogEvent) -> str:
+    namespace = str(event.get("log_namespace") or "-")
+    return namespace.removeprefix("lightmail.").removeprefix("twisted.internet.") or "-"
+
+
+def _one_line(text: str) -> str:
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _traceback(event: LogEvent) -> str:
+    failure = event.get("log_failure")
+    return "" if failure is None else str(failure.getTraceback())

@@ -1,0 +1,72 @@
+"""What `twistd lightmail` runs: its options, and the service made of them."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.internet import reactor
+from twisted.logger import ILogObserver
+from twisted.python import usage
+from twisted.python.components import Componentized
+
+from lightmail import logs
+from lightmail.app import build
+from lightmail.app.lifecycle import OrderedService
+from lightmail.config import Config, check_host, load
+from lightmail.errors import ConfigError
+
+
+class Options(usage.Options):
+    """The command line after `twistd lightmail`."""
+
+    synopsis = "[--config FILE]"
+    longdesc = "A mail store server. Without a configuration it runs embedded in ./var, on high ports of loopback."
+    optParameters = [
+        ["config", "c", None, "Configuration file; the default is /etc/lightmail/config.ini if it exists."]
+    ]
+
+
+class _Service(OrderedService):
+    """The service that also brings its log observer along, as an Application's component."""
+
+    def __init__(self, config: Config, observer: Any) -> None:
+        self._observer = observer
+        parts = build.server(config, reactor)
+        super().__init__(parts.parts, reactor, privileged=parts.privileged, settle=parts.settle)
+
+    def setServiceParent(self, parent: Any) -> None:
+        if self._observer is not None and isinstance(parent, Componentized):
+            parent.setComponent(ILogObserver, self._observer)  # type: ignore[no-untyped-call]
+        super().setServiceParent(parent)
+
+
+def makeService(options: Options) -> IService:
+    """The service of the configuration that `options` names. Ends the process with one line where it is wrong."""
+    try:
+        config = load(options["config"])
+        check_host(config)
+    except ConfigError as error:
+        raise SystemExit(f"lightmail: {error}") from None
+    service: Any = _Service(config, _observer(config, options))
+    return service
+
+
+def _observer(config: Config, options: Options) -> Any:
+    """The observer that [logging] asks for; None where twistd was told to log elsewhere."""
+    twistd = options.parent or {}
+    if twistd.get("logfile") or twistd.get("syslog") or twistd.get("logger"):
+        return None
+    try:
+        destination = logs.Destination(config.logging.path)
+    except OSError as error:
+        path = config.logging.path
+        raise SystemExit(f"lightmail: {config.source}: [logging] path: {path}: {error.strerror}") from None
+
+    def reopen(_number: int, _frame: FrameType | None) -> None:
+        reactor.callFromThread(destination.reopen)  # type: ignore[attr-defined]
+
+    signal.signal(signal.SIGHUP, reopen)
+    return logs.observer(destination, config.logging.level, config.logging.json)
