@@ -277,14 +277,22 @@ class View:
         return True
 
     def _flags_of(self, uids: Iterable[int]) -> list[tuple[int, int, int]]:
+        """(sequence number, UID, bits) of the messages of ascending `uids` that the index still has."""
         index, shared = self.index, self._columns is self.index.columns
+        here, flags = index.columns.uids, index.columns.flags
+        length, position = len(here), -1
         found = []
         for uid in uids:
-            position = index.position(uid)
-            if position >= 0:
-                bits = index.columns.flags[position]
-                seq = position + 1 if shared else self.seq_of(uid)
-                found.append((seq, uid, bits | RECENT if self._recent and self.is_recent(uid) else bits))
+            # Changes come in runs: the next position is tried before a search.
+            position += 1
+            if position >= length or here[position] != uid:
+                position = bisect_left(here, uid)
+                if position >= length or here[position] != uid:
+                    continue
+            bits = flags[position]
+            if self._recent and self.is_recent(uid):
+                bits |= RECENT
+            found.append((position + 1 if shared else self.seq_of(uid), uid, bits))
         return found
 
 
