@@ -1,0 +1,27 @@
+"""Octets of a message as IMAP strings (RFC 3501 section 4.3): quoted where that is allowed, else a literal."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+_NOT_PLAIN: Final = re.compile(rb"[^ !#-\[\]-~]").search
+_NOT_QUOTABLE: Final = re.compile(rb"[^\t -~]").search
+_ESCAPED: Final = re.compile(rb'(["\\])')
+
+
+def string(octets: bytes) -> bytes:
+    """Return ``octets`` as a quoted string, or as a literal where they hold controls or 8-bit octets.
+
+    NUL, which no IMAP string may hold, becomes 0x80.
+    """
+    if _NOT_PLAIN(octets) is None:
+        return b'"%b"' % octets
+    if _NOT_QUOTABLE(octets) is None:
+        return b'"%b"' % _ESCAPED.sub(rb"\\\1", octets)
+    return b"{%d}\r\n%b" % (len(octets), octets.replace(b"\0", b"\x80"))
+
+
+def nstring(octets: bytes | None) -> bytes:
+    """Return ``octets`` as :func:`string` does, or ``NIL`` for None."""
+    return b"NIL" if octets is None else string(octets)
