@@ -42,11 +42,11 @@ def _check_storage(config: Config) -> None:
         raise ConfigError(f"[storage] level must be from {low} to {high} for {storage.compression}")
     if storage.driver != "s3":
         return
-    for key in ("endpoint", "bucket", "access_key", "secret_key"):
-        if config.s3 is None or not getattr(config.s3, key):
-            raise ConfigError(f"[s3] {key} is missing; [storage] driver = s3 needs it")
-    if config.s3 is not None and not config.s3.url.startswith(("http://", "https://")):
-        raise ConfigError("[s3] endpoint must be host:port or a URL of http or https")
+    if config.s3 is None or not config.s3.bucket:
+        raise ConfigError("[s3] bucket is missing; [storage] driver = s3 needs it")
+    if bool(config.s3.access_key) != bool(config.s3.secret_key):
+        key = "secret_key" if config.s3.access_key else "access_key"
+        raise ConfigError(f"[s3] {key} is missing; give both keys, or neither where the machine has a role")
 
 
 def _check_listeners(config: Config) -> None:

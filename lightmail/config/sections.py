@@ -17,6 +17,7 @@ from lightmail.config.values import (
     address,
     any_text,
     choice,
+    endpoint,
     flag,
     integer,
     mode,
@@ -80,22 +81,18 @@ class StorageConfig:
 
 @dataclass(frozen=True, slots=True)
 class S3Config:
-    """``[s3]``: ``endpoint`` is host:port, or a URL whose scheme then wins over ``use_ssl``."""
+    """``[s3]``: ``endpoint`` is host:port, or a URL whose scheme then wins over ``use_ssl``; empty means Amazon's.
 
-    endpoint: str = setting("", text)
+    Without keys the credentials are those of the environment or of the machine's role.
+    """
+
+    endpoint: str = setting("", endpoint)
     region: str = setting("us-east-1", text)
     bucket: str = setting("", text)
-    access_key: str = setting("", text)
-    secret_key: str = setting("", text, secret=True)
+    access_key: str = setting("", any_text)
+    secret_key: str = setting("", any_text, secret=True)
     use_ssl: bool = setting(True, flag)
     prefix: str = setting("", any_text)
-
-    @property
-    def url(self) -> str:
-        """The endpoint with its scheme, without a trailing slash."""
-        if "://" in self.endpoint:
-            return self.endpoint.rstrip("/")
-        return f"{'https' if self.use_ssl else 'http'}://{self.endpoint.rstrip('/')}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 Network = IPv4Network | IPv6Network
 Parser = Callable[[str], Any]
@@ -117,6 +118,18 @@ def address(value: str) -> str:
         return str(ip_address(value))
     except ValueError:
         raise ValueError("an IP address such as 127.0.0.1, 0.0.0.0 or ::") from None
+
+
+def endpoint(value: str) -> str:
+    """host:port, or a URL of http or https without credentials or a query."""
+    try:
+        parts = urlsplit(value if "://" in value else f"https://{value}")
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable or parts.query or parts.fragment or parts.username is not None:
+        raise ValueError("host:port, or a URL of http or https")
+    return value
 
 
 def networks(value: str) -> tuple[Network, ...]:

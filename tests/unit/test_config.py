@@ -89,22 +89,6 @@ def test_defaults_of_the_fixed_names(write, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("endpoint", "use_ssl", "url"),
-    [
-        ("h:8333", "true", "https://h:8333"),
-        ("h:8333", "false", "http://h:8333"),
-        ("http://h:8333/", "true", "http://h:8333"),
-        ("https://h", "false", "https://h"),
-    ],
-)
-def test_a_url_wins_over_use_ssl(write, endpoint, use_ssl, url):
-    path = write(f"{SMALL}[s3]\nendpoint={endpoint}\nbucket=b\naccess_key=a\nsecret_key=s\nuse_ssl={use_ssl}\n")
-    config = load(path, {})
-    assert config.s3 is not None
-    assert config.s3.url == url
-
-
-@pytest.mark.parametrize(
     ("text", "expected"),
     [
         ("[imapp]\n", r"unknown section \[imapp\]; did you mean imap\?"),
@@ -119,6 +103,8 @@ def test_a_url_wins_over_use_ssl(write, endpoint, use_ssl, url):
         ("[lmtp]\n", r"\[lmtp\] socket or port is missing"),
         ("[lmtp]\nport=24\nsocket_mode = 888\n", r"\[lmtp\] socket_mode must be octal permissions"),
         ("[lmtp]\nport=24\nmax_message_size = lots\n", r"\[lmtp\] max_message_size must be a size in octets"),
+        ("[s3]\nendpoint = ftp://h\n", r"\[s3\] endpoint must be host:port, or a URL"),
+        ("[s3]\nendpoint = h:x\n", r"\[s3\] endpoint must be host:port, or a URL"),
         ("[tls]\ncert = /x\n", r"\[tls\] key is missing"),
         ("[logging]\nlevel = loud\n", r"\[logging\] level must be one of debug, info, warn, error, not 'loud'"),
         ("[limits]\ntrusted_networks = 10.0.0.1/8\n", r"\[limits\] trusted_networks must be a list of networks"),
@@ -147,7 +133,7 @@ def test_broken_files(write, tmp_path):
     assert "not UTF-8" in complaint(str(tmp_path / "latin.ini"))
 
 
-@pytest.mark.parametrize("missing", ["endpoint", "bucket", "access_key", "secret_key"])
+@pytest.mark.parametrize("missing", ["bucket", "access_key", "secret_key"])
 def test_s3_storage_needs_its_section(write, missing):
     keys = {"endpoint": "h:1", "bucket": "b", "access_key": "a", "secret_key": "s"}
     del keys[missing]
