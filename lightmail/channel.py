@@ -1,0 +1,293 @@
+"""Both directions of a connection whose conversation runs as one coroutine: LMTP and POP3.
+
+What a peer sends ahead waits here in a bounded buffer, so that pipelined commands run one at a time and in order;
+what it does not read holds the conversation up instead of filling memory. Every wait has a deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+# Beyond this much unread input the transport is paused; one more read of the transport may still come.
+INPUT_OCTETS: Final = 64 << 10
+# How long a peer may take to read the last reply before its connection is cut.
+LINGER_SECONDS: Final = 10.0
+
+
+class Closed(Exception):
+    """The connection is gone; the conversation ends without another word."""
+
+
+class TimedOut(Exception):
+    """The peer did not send, or did not read, in time."""
+
+
+class Draining(Exception):
+    """The server is stopping, and the peer was between two commands."""
+
+
+class LineTooLong(Exception):
+    """A line above its bound; nothing of it has been taken from the input yet."""
+
+
+class Transport(Protocol):
+    """What a channel needs of a Twisted transport."""
+
+    def write(self, data: bytes, /) -> None: ...
+    def loseConnection(self) -> None: ...
+    def abortConnection(self) -> None: ...
+    def pauseProducing(self) -> None: ...
+    def resumeProducing(self) -> None: ...
+    def registerProducer(self, producer: object, streaming: bool, /) -> None: ...
+    def unregisterProducer(self) -> None: ...
+
+
+class Timer(Protocol):
+    """What a channel needs of Twisted's delayed calls."""
+
+    def active(self) -> bool: ...
+    def cancel(self) -> None: ...
+    def reset(self, seconds: float, /) -> None: ...
+
+
+class Clock(Protocol):
+    """What a channel needs of the reactor."""
+
+    def seconds(self) -> float: ...
+    def callLater(self, delay: float, callable: Callable[..., Any], /) -> Timer: ...
+
+
+@implementer(IPushProducer)
+class Channel:
+    """Reads and writes for one coroutine. The protocol that owns it calls `received` and `lost`.
+
+    `timeout_seconds` is the deadline of each single wait for input or for the peer to read; it may be changed.
+    Waiting raises Closed, TimedOut, or (for a line only) Draining.
+    """
+
+    def __init__(self, transport: Transport, clock: Clock, timeout_seconds: float) -> None:
+        self.timeout_seconds = timeout_seconds
+        self._transport = transport
+        self._clock = clock
+        self._buffer = b""
+        self._at = 0
+        self._scanned = 0
+        self._arrivals = 0
+        self._paused_input = False
+        self._full_output = False
+        self._lost = False
+        self._closing = False
+        self._draining = False
+        self._waiting: Deferred[None] | None = None
+        self._for_line = False
+        self._for_output = False
+        self._timer: Timer | None = None
+        transport.registerProducer(self, True)
+
+    # What the protocol tells
+
+    def received(self, data: bytes) -> None:
+        """Take in octets from the transport."""
+        if self._closing:
+            return
+        self._buffer = self._buffer[self._at :] + data
+        self._scanned -= self._at
+        self._at = 0
+        self._arrivals += 1
+        if self._waiting is not None and not self._for_output:
+            self._wake()
+        elif len(self._buffer) > INPUT_OCTETS and not self._paused_input:
+            self._paused_input = True
+            self._transport.pauseProducing()
+
+    def lost(self) -> None:
+        """The connection is gone: whatever waits, and whoever will, gets Closed."""
+        self._lost = self._closing = True
+        self._buffer = b""
+        self._at = self._scanned = 0
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._wake()
+
+    # What the conversation asks for
+
+    @property
+    def is_closed(self) -> bool:
+        """True once nothing more can be said."""
+        return self._closing
+
+    async def line(self, most: int) -> bytes:
+        """The next line without its CRLF; a bare LF or CR is part of it. LineTooLong when it exceeds `most` octets."""
+        while True:
+            end = self._buffer.find(b"\r\n", self._scanned)
+            length = (end if end >= 0 else len(self._buffer)) - self._at
+            if length > most:
+                raise LineTooLong
+            if end >= 0:
+                line = self._buffer[self._at : end]
+                self._at = self._scanned = end + 2
+                return line
+            self._scanned = max(self._at, len(self._buffer) - 1)
+            self._for_line = True
+            try:
+                await self._more()
+            finally:
+                self._for_line = False
+
+    def next_line_if(self, prefix: bytes, most: int) -> bytes | None:
+        """The next line if it is here already, begins with `prefix` (in any case) and has at most `most` octets."""
+        if self._buffer[self._at : self._at + len(prefix)].upper() != prefix:
+            return None
+        end = self._buffer.find(b"\r\n", self._at, self._at + most + 2)
+        if end < 0:
+            return None
+        line = self._buffer[self._at : end]
+        self._at = self._scanned = end + 2
+        return line
+
+    async def skip_line(self, most: int) -> bool:
+        """Drop the input up to and with the next CRLF; False when more than `most` octets went by without one."""
+        dropped = 0
+        while True:
+            end = self._buffer.find(b"\r\n", self._at)
+            if end >= 0:
+                self._at = self._scanned = end + 2
+                return True
+            keep = 1 if self._buffer.endswith(b"\r") else 0
+            dropped += len(self._buffer) - keep - self._at
+            if dropped > most:
+                return False
+            self._at = self._scanned = len(self._buffer) - keep
+            await self._more()
+
+    async def some(self, most: int | None = None) -> bytes:
+        """At least one octet of input and at most `most`, as much as there is."""
+        while self._at == len(self._buffer):
+            await self._more()
+        start = self._at
+        stop = len(self._buffer) if most is None else min(len(self._buffer), start + most)
+        self._at = self._scanned = stop
+        return self._buffer if stop - start == len(self._buffer) else self._buffer[start:stop]
+
+    def unread(self, data: bytes) -> None:
+        """Put octets back that `some` gave but that belong to what comes next."""
+        self._buffer = data + self._buffer[self._at :]
+        self._at = self._scanned = 0
+
+    def forget_input(self) -> None:
+        """Drop everything that was sent ahead: what arrived in the clear must not survive the start of TLS."""
+        self._buffer = b""
+        self._at = self._scanned = 0
+
+    def write(self, data: bytes) -> None:
+        """Hand octets to the transport without waiting; for short replies, with `drained` before the next command."""
+        if not self._closing:
+            self._transport.write(data)
+
+    async def drained(self) -> None:
+        """Return once the peer has read enough that more may be written."""
+        while self._full_output and not self._lost:
+            self._for_output = True
+            try:
+                await self._wait()
+            finally:
+                self._for_output = False
+        if self._lost:
+            raise Closed
+
+    def close(self) -> None:
+        """Send what is written, then close; a peer that does not read is cut off after LINGER_SECONDS."""
+        if self._closing:
+            return
+        self._closing = True
+        self._set_timer(LINGER_SECONDS)
+        self._transport.unregisterProducer()
+        # A paused transport would not notice that the peer is gone.
+        self._resume_input()
+        self._transport.loseConnection()
+
+    def abort(self) -> None:
+        """Cut the connection at once."""
+        if not self._lost:
+            self._closing = True
+            self._transport.abortConnection()
+
+    def drain(self) -> None:
+        """Let the conversation end at its next command: waiting for a line raises Draining from now on."""
+        self._draining = True
+        if self._waiting is not None and self._for_line:
+            self._wake()
+
+    # IPushProducer: the transport tells how the peer reads
+
+    def pauseProducing(self) -> None:
+        """The peer reads slowly: hold the conversation up."""
+        self._full_output = True
+
+    def resumeProducing(self) -> None:
+        """The peer has caught up."""
+        self._full_output = False
+        if self._waiting is not None and self._for_output:
+            self._wake()
+
+    def stopProducing(self) -> None:
+        """The transport is being closed; `lost` follows."""
+
+    # Inside
+
+    async def _more(self) -> None:
+        """Wait until more input has arrived."""
+        if self._closing:
+            raise Closed
+        if self._draining and self._for_line:
+            raise Draining
+        self._resume_input()
+        before = self._arrivals
+        while self._arrivals == before:
+            await self._wait()
+            if self._closing:
+                raise Closed
+            if self._draining and self._for_line:
+                raise Draining
+
+    def _resume_input(self) -> None:
+        if self._paused_input and not self._lost:
+            self._paused_input = False
+            self._transport.resumeProducing()
+
+    async def _wait(self) -> None:
+        if self._lost:
+            raise Closed
+        self._set_timer(self.timeout_seconds)
+        self._waiting = Deferred()
+        try:
+            await self._waiting
+        finally:
+            self._waiting = None
+
+    def _wake(self) -> None:
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def _set_timer(self, seconds: float) -> None:
+        # One timer for all waits: moving it costs a tenth of making it.
+        if self._timer is not None and self._timer.active():
+            self._timer.reset(seconds)
+        else:
+            self._timer = self._clock.callLater(seconds, self._expired)
+
+    def _expired(self) -> None:
+        self._timer = None
+        if self._closing:
+            self._transport.abortConnection()
+            return
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.errback(TimedOut())
