@@ -10,8 +10,8 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 NUMBER_MAX: Final = 0xFFFFFFFF
-# Above every number (RFC 3501 ``nz-number`` is 32 bits): it stands for `*` until the largest number is known.
-STAR: Final = 1 << 32
+# No message has this number: it stands for `*` until the largest number is known, here and in index views.
+STAR: Final = 0
 
 _SHAPE: Final = re.compile(rb"(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?")
 
@@ -19,7 +19,8 @@ _SHAPE: Final = re.compile(rb"(?:[1-9][0-9]{0,9}|\*)(?::(?:[1-9][0-9]{0,9}|\*))?
 class SequenceSet:
     """Numbers named by ranges; ``*`` is the largest number in use, so membership needs to be told that number.
 
-    ``ranges`` holds (low, high) pairs as written, both ends included, where :data:`STAR` stands for ``*``.
+    ``ranges`` holds (low, high) pairs, both ends included, in the order written. :data:`STAR` stands for ``*`` and is
+    always the second of its pair.
     """
 
     __slots__ = ("ranges",)
@@ -37,7 +38,7 @@ class SequenceSet:
             first, _, last = item.partition(b":")
             low = _number(first)
             high = _number(last) if last else low
-            ranges.append((low, high) if low <= high else (high, low))
+            ranges.append((high, low) if low == STAR or high and low > high else (low, high))
         return cls(ranges)
 
     def resolve(self, largest: int) -> list[tuple[int, int]]:
@@ -52,13 +53,13 @@ class SequenceSet:
             if high == STAR:
                 if not largest:
                     continue
-                low, high = (largest, largest) if low == STAR else (min(low, largest), max(low, largest))
+                low, high = min(low or largest, largest), max(low, largest)
             ranges.append((low, high))
         return _merge(ranges)
 
     def highest(self) -> int:
         """The largest number written in the set, :data:`STAR` aside; 0 where there is none but ``*``."""
-        return max((n for pair in self.ranges for n in pair if n != STAR), default=0)
+        return max((max(pair) for pair in self.ranges), default=0)
 
     def __eq__(self, other: object) -> bool:
         return self.ranges == other.ranges if isinstance(other, SequenceSet) else NotImplemented

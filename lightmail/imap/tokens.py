@@ -120,6 +120,14 @@ class Tokens:
         """``atom`` in upper case: a keyword of the protocol."""
         return self._take(_ATOM, "an atom").upper()
 
+    def rest(self) -> bytes:
+        """All that is left of the command, which must hold no literal."""
+        if self._index < len(self._literals):
+            raise Bad("A literal does not belong here")
+        rest = self._text[self._pos :]
+        self._pos = len(self._text)
+        return rest
+
     def string(self) -> bytes:
         """``string``: quoted, or a literal without NUL."""
         if self._pos >= len(self._text):

@@ -1,0 +1,76 @@
+"""Makes a session of each connection that there is room for, and ends them all when the service stops."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.address import UNIXAddress
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress
+from twisted.internet.protocol import Protocol, ServerFactory
+from twisted.logger import Logger
+
+from lightmail.imap.admission import Admission
+from lightmail.imap.server import ImapServer
+
+if TYPE_CHECKING:
+    from lightmail.imap.services import ImapServices
+
+log = Logger()
+
+
+class Refusal(Protocol):
+    """A connection too many: told so and closed."""
+
+    def connectionMade(self) -> None:
+        """Say BYE instead of a greeting."""
+        self.transport.write(b"* BYE [LIMIT] Too many connections, try again later\r\n")
+        self.transport.loseConnection()
+
+
+class ImapFactory(ServerFactory):
+    """Sessions on `services`, on every port that this factory listens on: the bounds hold for all together."""
+
+    noisy = False
+
+    def __init__(self, services: ImapServices) -> None:
+        self.services: Final = services
+        self.sessions: set[ImapServer] = set()
+        self._admission = Admission(services.limits, services.config.max_connections)
+        self._stopping: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: IAddress) -> Protocol:
+        """A session, or a refusal."""
+        address = "" if isinstance(addr, UNIXAddress) else str(getattr(addr, "host", ""))
+        place = self._admission.enter(address) if self._stopping is None else None
+        if place is None:
+            log.debug("no room for a connection from {address}", address=address)
+            return Refusal()
+        session = ImapServer(self.services, address, place)
+        session.factory = self
+        return session
+
+    def opened(self, session: ImapServer) -> None:
+        """A session has begun."""
+        self.sessions.add(session)
+
+    def closed(self, session: ImapServer) -> None:
+        """A session has ended."""
+        self.sessions.discard(session)
+        if not self.sessions and self._stopping is not None and not self._stopping.called:
+            self._stopping.callback(None)
+
+    async def stop(self) -> None:
+        """End every session as soon as its running command is answered; return when all connections are closed.
+
+        The caller bounds the time, and closes the listening ports first.
+        """
+        if self._stopping is None:
+            self._stopping = Deferred()
+            for session in list(self.sessions):
+                session.finish(b"The server is shutting down")
+            if not self.sessions:
+                self._stopping.callback(None)
+        done: Deferred[Any] = Deferred()
+        self._stopping.chainDeferred(done)
+        await done

@@ -1,0 +1,72 @@
+"""The output side of one connection: what is written waits in the transport, and never much of it."""
+
+from __future__ import annotations
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IPushProducer, ITransport
+from zope.interface import implementer
+
+
+class Disconnected(Exception):
+    """The client has gone. Unwinds a running command; never answered, never logged as an error."""
+
+
+@implementer(IPushProducer)
+class Output:
+    """Tells whoever writes to wait while the client does not read (the transport holds 64 KiB and asks to pause).
+
+    ``paused``: the client has to read first. ``lost``: nothing more reaches it.
+    """
+
+    __slots__ = ("_drained", "_transport", "lost", "paused")
+
+    def __init__(self, transport: ITransport) -> None:
+        self._transport = transport
+        self._drained: Deferred[None] | None = None
+        self.paused = False
+        self.lost = False
+        transport.registerProducer(self, True)  # type: ignore[attr-defined]  # of IConsumer, as every stream is
+
+    def write(self, data: bytes) -> None:
+        """Hand octets to the transport. Whoever writes much must `drain` after each 64 KiB or so."""
+        if not self.lost:
+            self._transport.write(data)
+
+    async def drain(self) -> None:
+        """Wait until the transport takes more; Disconnected when it never will."""
+        while self.paused and not self.lost:
+            if self._drained is None:
+                self._drained = Deferred()
+            await self._drained
+        if self.lost:
+            raise Disconnected
+
+    def close(self) -> None:
+        """Send what was written, then close; what is written from now on is dropped."""
+        if self.lost:
+            return
+        self.lost = True
+        self._wake()
+        self._transport.unregisterProducer()  # type: ignore[attr-defined]
+        self._transport.loseConnection()
+
+    # IPushProducer
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full."""
+        self.paused = True
+
+    def resumeProducing(self) -> None:
+        """The transport's buffer has been sent."""
+        self.paused = False
+        self._wake()
+
+    def stopProducing(self) -> None:
+        """The connection is lost."""
+        self.lost = True
+        self._wake()
+
+    def _wake(self) -> None:
+        drained, self._drained = self._drained, None
+        if drained is not None:
+            drained.callback(None)

@@ -1,0 +1,37 @@
+"""A command on its way through the queue: its tag, its name, its row and its unread arguments."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from lightmail.imap.commands import Command
+from lightmail.imap.framing import Frame
+from lightmail.imap.tokens import Tokens
+
+# RFC 3501: a tag is ASTRING-CHARs except "+". A UID command's name is two words.
+_HEAD: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255})(?: +((?:UID +)?[A-Z0-9]{1,32})(?![^ ]))?', re.I)
+
+
+class Request:
+    """One framed command. ``tag`` is ``*`` where it has none, ``name`` empty; ``row`` is None for an unknown name."""
+
+    __slots__ = ("_start", "frame", "name", "row", "tag")
+
+    def __init__(self, frame: Frame, rows: Mapping[bytes, Command[Any]]) -> None:
+        self.frame = frame
+        self.tag = b"*"
+        self.name = b""
+        self._start = 0
+        match = _HEAD.match(frame.texts[0]) if frame.texts else None
+        if match is not None:
+            self.tag = match.group(1)
+            name = (match.group(2) or b"").upper()
+            self.name = b" ".join(name.split()) if b" " in name else name
+            self._start = match.end()
+        self.row = rows.get(self.name)
+
+    def tokens(self) -> Tokens:
+        """The arguments, with the cursor behind the command's name."""
+        return Tokens(self.frame.texts, self.frame.literals, self._start)

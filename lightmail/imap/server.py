@@ -1,0 +1,472 @@
+"""One IMAP connection: octets in, one queue of commands, responses out.
+
+:class:`ImapServer` is Twisted's ``IMAP4Server`` with its transport, state names, timeouts, portal and account and
+mailbox contracts; it owns what the stock class does wrong or without bounds: framing, the order of commands, STARTTLS.
+What a command does stands in the tables (``table.py``); this module only decides when it runs and how it is answered.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import deque
+from typing import TYPE_CHECKING, Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import ISSLTransport
+from twisted.logger import Logger
+from twisted.mail import imap4
+from twisted.python.failure import Failure
+
+from lightmail import metrics
+from lightmail.errors import MailError, ServerBug
+from lightmail.imap import table
+from lightmail.imap.commands import Completion
+from lightmail.imap.framing import Bounds, Framer
+from lightmail.imap.output import Disconnected, Output
+from lightmail.imap.peers import is_loopback
+from lightmail.imap.requests import Request
+from lightmail.imap.sync import announce
+from lightmail.imap.tokens import Bad
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from lightmail.imap.account import MailAccount
+    from lightmail.imap.admission import Pass
+    from lightmail.imap.commands import Command
+    from lightmail.imap.mailbox import SelectedMailbox
+    from lightmail.imap.services import ImapServices
+
+log = Logger()
+
+# Framing runs ahead of the commands by this much, then the transport is not read until they have caught up.
+_QUEUE_COMMANDS: Final = 64
+_QUEUE_OCTETS: Final = 1 << 17
+_BUFFER_OCTETS: Final = 1 << 16
+# A client that does not read for this long is cut off: what it was sent holds memory here.
+_STALL_SECONDS: Final = 300
+# How long the last words to a client may take to leave.
+_CLOSE_SECONDS: Final = 30
+_DISCARD_OCTETS_BEFORE_LOGIN: Final = 1 << 16
+
+_LOGGED_IN: Final = frozenset({"auth", "select"})
+
+_numbers = itertools.count(1)
+
+
+class ImapServer(imap4.IMAP4Server):
+    """A session. Commands use its public attributes and methods; everything runs in the reactor's thread.
+
+    ``account`` is the account that is logged in, ``mbox`` (or ``selected``) the mailbox that is open, both None
+    otherwise. ``address`` is the client's host, ``secure`` whether TLS protects the connection. ``enabled`` are the
+    extensions that ENABLE turned on. ``place`` counts it among the connections. ``id`` names the session in the log.
+    """
+
+    IDENT = b"LightMail ready"
+    account: MailAccount | None
+    mbox: SelectedMailbox | None
+
+    def __init__(self, services: ImapServices, address: str, place: Pass) -> None:
+        super().__init__(contextFactory=services.tls)
+        limits = services.limits
+        self.services: Final = services
+        self.address: Final = address
+        self.place: Final = place
+        self.id: Final = f"imap-{next(_numbers)}"
+        self.timeOut = limits.login_seconds
+        self.POSTAUTH_TIMEOUT = services.config.session_timeout_seconds
+        self.secure = False
+        self.enabled: frozenset[bytes] = frozenset()
+        self.failed_logins = 0
+        self._framer = Framer(
+            Bounds(limits.line_octets_before_login, limits.literal_octets_before_login, _DISCARD_OCTETS_BEFORE_LOGIN)
+        )
+        self._queue: deque[Request] = deque()
+        self._queued_octets = 0
+        self._bad_commands = 0
+        self._serving = False
+        self._barred = False  # what is received belongs to the command that runs, or waits for it
+        self._flushing = False
+        self._reading = True
+        self._woken = False
+        self._sleeper: Deferred[None] | None = None
+        self._then: Callable[[], None] | None = None
+        self._last_words: bytes | None = None
+        self._output: Output
+
+    # -- what commands use
+
+    @property
+    def selected(self) -> SelectedMailbox | None:
+        """The mailbox that is open."""
+        return self.mbox
+
+    @property
+    def local(self) -> bool:
+        """Whether the client is on this host."""
+        return is_loopback(self.address)
+
+    def untagged(self, *parts: bytes) -> None:
+        """Send one untagged response, ``* `` and the parts with spaces between. For few and short ones."""
+        self._output.write(b"* " + b" ".join(parts) + b"\r\n")
+
+    def proceed(self, text: bytes = b"") -> None:
+        """Send a continuation request."""
+        self._output.write(b"+ " + text + b"\r\n")
+
+    async def write(self, data: bytes) -> None:
+        """Send octets as they are, and wait while the client does not read; Disconnected when it has gone.
+
+        What is long comes in pieces of about 64 KiB.
+        """
+        self._output.write(data)
+        if self._output.paused or self._output.lost:
+            await self._drain()
+
+    async def sync(self, may_expunge: bool) -> None:
+        """Tell the client what has changed in the selected mailbox: EXPUNGE where it may be, EXISTS, RECENT, FETCH."""
+        if self.mbox is not None:
+            await announce(self, self.mbox, may_expunge)
+
+    @property
+    def queued(self) -> tuple[Request, ...]:
+        """The commands that wait, in order: what they will need may be fetched for all at once."""
+        return tuple(self._queue)
+
+    def numbers_in_use(self) -> bool:
+        """Whether any command that waits, or is half received, may hold sequence numbers: no EXPUNGE before it."""
+        if self._framer.frame is not None:
+            return True
+        return any(request.row is not None and request.row.uses_seqs for request in self._queue)
+
+    def take_line(self) -> bytes | None:
+        """The next line, for a command whose row is a barrier; None when there is none yet. See `sleep`."""
+        return self._framer.take_line()
+
+    async def sleep(self) -> None:
+        """Wait until octets come in or `wake` is called, perhaps since the last time; Disconnected at the end."""
+        if not self._woken and self.state != "logout":
+            self._sleeper = Deferred()
+            await self._sleeper
+        self._woken = False
+        if self.state == "logout":
+            raise Disconnected
+
+    def wake(self) -> None:
+        """End `sleep`, now or when it begins."""
+        self._woken = True
+        sleeper, self._sleeper = self._sleeper, None
+        if sleeper is not None:
+            sleeper.callback(None)
+
+    def authenticated(self, account: MailAccount, logout: Callable[[], None]) -> None:
+        """Enter the authenticated state; `logout` is called once, when the session ends."""
+        if self.state == "logout":  # it ended while the credentials were being checked
+            logout()
+            raise Disconnected
+        limits = self.services.limits
+        self.account = account
+        self.state = "auth"
+        self._onLogout = logout
+        self._bad_commands = 0
+        self._framer.bounds = Bounds(limits.line_octets, limits.literal_octets, 2 * limits.append_octets)
+        self.setTimeout(self.POSTAUTH_TIMEOUT)
+
+    def select(self, mailbox: SelectedMailbox) -> None:
+        """Enter the selected state."""
+        if self.state == "logout":
+            mailbox.release()
+            raise Disconnected
+        self.mbox = mailbox
+        self.state = "select"
+
+    def deselect(self) -> None:
+        """Leave the selected state, if that is the state; nothing is expunged."""
+        mailbox, self.mbox = self.mbox, None
+        if mailbox is not None:
+            mailbox.release()
+        if self.state == "select":
+            self.state = "auth"
+
+    def start_tls(self) -> None:
+        """Begin TLS at the next octet. Whatever came in plain text behind the command is dropped (RFC 9051, 11.1)."""
+        self._forget_input()
+        self.transport.startTLS(self.ctx)
+        self.startedTLS = self.secure = True
+
+    def bye(self, text: bytes) -> None:
+        """Say BYE and close the connection; nothing else is run or sent."""
+        if self.state != "logout":
+            self.untagged(b"BYE", text)
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection once what was written has been sent."""
+        self._leave()
+        self.setTimeout(_CLOSE_SECONDS)
+        if not self._reading:
+            self._reading = True
+            self.transport.resumeProducing()  # or the client's half of closing would never be seen
+        self._output.close()
+
+    def finish(self, text: bytes) -> None:
+        """Say BYE and close, after the running command has been answered (IDLE counts as waiting)."""
+        if not self._serving or self._sleeper is not None:
+            self.bye(text)
+        else:
+            self._last_words = text
+
+    def then(self, action: Callable[[], None]) -> None:
+        """Call `action` when the running command has been answered."""
+        self._then = action
+
+    # -- Twisted's protocol
+
+    def connectionMade(self) -> None:
+        """Greet the client."""
+        self._output = Output(self.transport)
+        self.secure = ISSLTransport.providedBy(self.transport)
+        metrics.SESSIONS.labels("imap").inc()
+        self.factory.opened(self)
+        super().connectionMade()
+
+    def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
+        """Let go of everything; a command that runs ends by itself."""
+        super().connectionLost(reason)
+        metrics.SESSIONS.labels("imap").dec()
+        self.factory.closed(self)
+        self.place.leave()
+        self._output.stopProducing()
+        self._leave()
+
+    def listCapabilities(self) -> list[bytes]:
+        """What the tables bring, for this session as it is now."""
+        return table.capabilities(self)
+
+    def lookupCommand(self, cmd: bytes) -> Command[Any] | None:
+        """The row of a command that is legal in this state, or None."""
+        row = table.COMMANDS.get(cmd.upper())
+        return row if row is not None and self.state in row.states else None
+
+    def dataReceived(self, data: bytes) -> None:
+        """Frame what came in, and run it."""
+        if self.state == "logout":
+            return
+        if self.state in _LOGGED_IN and not self._output.paused:
+            self.resetTimeout()
+        self._framer.feed(data)
+        self._frame_ahead()
+        if self._barred and self._serving:
+            self.wake()
+        elif not self._serving and self._pending():
+            Deferred.fromCoroutine(self._serve())
+        self._regulate()
+
+    def timeoutConnection(self) -> None:
+        """The client has not been heard of, or has not read, for too long."""
+        if self.state == "logout" or self._output.paused:
+            self.transport.abortConnection()
+        elif self._serving and self._sleeper is None and self.state != "unauth":
+            # A command takes long: what it waits for has deadlines of its own.
+            self.setTimeout(self.POSTAUTH_TIMEOUT)
+        else:
+            self.bye(b"Autologout, idle for too long")
+
+    # -- the queue
+
+    def _frame_ahead(self) -> None:
+        """Queue the commands that are complete, up to a bound and up to a command that others may not overtake."""
+        while not (
+            self._barred
+            or self._flushing
+            or len(self._queue) >= _QUEUE_COMMANDS
+            or self._queued_octets >= _QUEUE_OCTETS
+        ):
+            frame = self._framer.take()
+            if frame is None:
+                return
+            request = Request(frame, table.COMMANDS)
+            self._queue.append(request)
+            self._queued_octets += frame.octets
+            self._barred = frame.fatal or (request.row is not None and request.row.barrier)
+
+    def _pending(self) -> bool:
+        spool = self._framer.spool
+        return bool(self._queue or self._framer.announced or (spool is not None and spool.needs_flush))
+
+    def _regulate(self) -> None:
+        """Stop reading while much waits here, go on when it is gone."""
+        crowded = self._flushing or (self._serving and self._framer.buffered > _BUFFER_OCTETS)
+        if crowded == self._reading:
+            self._reading = not crowded
+            if crowded:
+                self.transport.pauseProducing()
+            else:
+                self.transport.resumeProducing()
+
+    async def _serve(self) -> None:
+        """Run what is queued, one at a time, and decide about literals once nothing is queued before them."""
+        self._serving = True
+        try:
+            while self.state != "logout":
+                if self._queue:
+                    request = self._queue.popleft()
+                    self._queued_octets -= request.frame.octets
+                    await self._run(request)
+                elif self._framer.announced is not None:
+                    await self._admit()
+                elif self._pending():
+                    await self._flush()
+                else:
+                    break
+                self._frame_ahead()
+        except Disconnected:
+            pass
+        except Exception:
+            log.failure("session {session} failed", session=self.id)
+            self.transport.abortConnection()
+        finally:
+            self._serving = False
+        if self.state != "logout":
+            self._regulate()
+
+    async def _run(self, request: Request) -> None:
+        """Run one command and answer it."""
+        row = request.row
+        try:
+            completion = await self._carry_out(request)
+        except Disconnected:
+            raise
+        except Exception as error:
+            completion = self._translated(error, request.name)
+        finally:
+            request.frame.close()
+        await self._sync_after(request)
+        self._complete(request.tag, completion, request.name)
+        metrics.IMAP_REQUESTS.labels(
+            row.name.decode("ascii") if row is not None else "unknown", completion.status.decode("ascii")
+        ).inc()
+        if row is not None and row.barrier:
+            self._barred = False
+        then, self._then = self._then, None
+        if then is not None:
+            then()
+        if request.frame.fatal:
+            self.bye(b"The rest of the command is too long to be skipped")
+        elif self._last_words is not None:
+            self.bye(self._last_words)
+        elif self._too_many_bad(completion):
+            self.bye(b"Too many bad commands")
+        elif self._output.paused:
+            await self._drain()
+
+    async def _carry_out(self, request: Request) -> Completion:
+        if request.frame.error is not None:
+            raise request.frame.error
+        row = request.row
+        if row is None:
+            raise Bad("Unknown command" if request.name else "Missing command")
+        if self.state not in row.states:
+            raise Bad("Not in this state")
+        args = row.parse(request.tokens())
+        return await row.run(self, args)
+
+    async def _sync_after(self, request: Request) -> None:
+        """Untagged changes go before the tagged response, which stands whether or not they can be had just now."""
+        if self.mbox is None:
+            return
+        row = request.row
+        try:
+            await self.sync(may_expunge=not ((row is not None and row.uses_seqs) or self.numbers_in_use()))
+        except MailError as error:
+            log.debug("session {session} cannot be brought up to date: {error}", session=self.id, error=error)
+
+    def _translated(self, error: Exception, command: bytes) -> Completion:
+        """The answer to what a command raised: the one place where errors become IMAP."""
+        if isinstance(error, Bad):
+            return Completion(b"BAD", None, error.text.encode("ascii", "replace"))
+        if not isinstance(error, MailError):
+            log.failure("session {session} failed in {command}", session=self.id, command=command)
+            error = ServerBug()
+        return Completion(b"NO", error.imap_code, error.text.encode("ascii", "replace"))
+
+    def _complete(self, tag: bytes, completion: Completion, name: bytes) -> None:
+        text = completion.text or name + b" completed"
+        code = b"[" + completion.code + b"] " if completion.code is not None else b""
+        self._output.write(b"%b %b %b%b\r\n" % (tag, completion.status, code, text))
+
+    def _too_many_bad(self, completion: Completion) -> bool:
+        if completion.status != b"BAD":
+            return False
+        limits = self.services.limits
+        self._bad_commands += 1
+        before_login = self.state == "unauth"
+        return self._bad_commands >= (limits.bad_commands_before_login if before_login else limits.bad_commands)
+
+    # -- literals
+
+    async def _admit(self) -> None:
+        """Decide about the literal that the client has announced."""
+        framer = self._framer
+        announced, frame = framer.announced, framer.frame
+        if announced is None or frame is None:
+            return
+        request = Request(frame, table.COMMANDS)
+        row = request.row
+        spool = None
+        try:
+            if row is not None and row.accept is not None and self.state in row.states:
+                spool = await row.accept(self, request.tokens(), announced.octets)
+            if self.state == "logout":
+                raise Disconnected
+            framer.grant(spool)
+        except Disconnected:
+            if spool is not None:
+                spool.close()
+            raise
+        except (MailError, Bad) as error:
+            framer.refuse(error)
+        except Exception:
+            log.failure("session {session} failed to take a literal", session=self.id)
+            framer.refuse(ServerBug())
+        else:
+            if announced.waits:
+                self.proceed(b"OK")
+
+    async def _flush(self) -> None:
+        """Move what a spool holds in memory to its file, while nothing more is read."""
+        spool = self._framer.spool
+        if spool is None:
+            return
+        self._flushing = True
+        self._regulate()
+        try:
+            await spool.flush()
+        except MailError as error:
+            if self._framer.spool is spool:
+                self._framer.abandon(error)
+        finally:
+            self._flushing = False
+        self._regulate()
+
+    # -- odds and ends
+
+    async def _drain(self) -> None:
+        if self.state in _LOGGED_IN:
+            self.setTimeout(min(_STALL_SECONDS, self.POSTAUTH_TIMEOUT))
+        await self._output.drain()
+        if self.state in _LOGGED_IN:
+            self.setTimeout(self.POSTAUTH_TIMEOUT)
+
+    def _leave(self) -> None:
+        """Enter the logout state: whatever waits is dropped, and a command that sleeps ends."""
+        self.deselect()
+        self.state = "logout"
+        self._forget_input()
+        self.wake()
+
+    def _forget_input(self) -> None:
+        self._framer.clear()
+        while self._queue:
+            self._queue.popleft().frame.close()
+        self._queued_octets = 0

@@ -1,0 +1,66 @@
+"""Telling a session what has changed in its selected mailbox (RFC 3501 sections 5.2, 5.5 and 7.4.1)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from lightmail.errors import MailError
+from lightmail.operations.select import claim_recent
+
+if TYPE_CHECKING:
+    from lightmail.imap.mailbox import SelectedMailbox
+    from lightmail.imap.server import ImapServer
+    from lightmail.index.keywords import Keywords
+    from lightmail.index.view import Updates
+
+_LINES_AT_ONCE: Final = 1000
+
+
+async def announce(session: ImapServer, selected: SelectedMailbox, may_expunge: bool) -> None:
+    """Bring the session's view of the mailbox up to date, and send what that changes.
+
+    Costs next to nothing while nothing changes. Raises a MailError before anything is sent, or not at all.
+    """
+    index, view = selected.index, selected.view
+    await session.services.indexes.refresh(index)
+    if view.unannounced and not selected.read_only:
+        await _claim(session, selected)
+    updates = view.updates(may_expunge)
+    if not updates:
+        return
+    lines = _lines(updates, index.keywords, selected.read_only)
+    for start in range(0, len(lines), _LINES_AT_ONCE):
+        await session.write(b"".join(lines[start : start + _LINES_AT_ONCE]))
+
+
+async def _claim(session: ImapServer, selected: SelectedMailbox) -> None:
+    r"""Make the new messages \Recent here, if no other session was the first to be told of them."""
+    services = session.services
+    try:
+        for uids in await claim_recent(services.transactions, selected.account, selected.mailbox):
+            selected.view.add_recent(uids)
+    except MailError:
+        pass  # nobody has claimed them then: they are \Recent for whoever comes next
+
+
+def _lines(updates: Updates, keywords: Keywords, read_only: bool) -> list[bytes]:
+    lines = [b"* %d EXPUNGE\r\n" % seq for seq in updates.expunged]
+    if updates.keywords_changed:
+        lines += flag_lines(keywords, read_only)
+    if updates.exists is not None:
+        lines.append(b"* %d EXISTS\r\n" % updates.exists)
+    if updates.recent is not None:
+        lines.append(b"* %d RECENT\r\n" % updates.recent)
+    text = keywords.text
+    lines += [b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (seq, uid, text[bits]) for seq, uid, bits in updates.flags]
+    return lines
+
+
+def flag_lines(keywords: Keywords, read_only: bool) -> list[bytes]:
+    r"""The FLAGS response and the PERMANENTFLAGS code (RFC 3501 section 7.1), ``\*`` while keywords can be made."""
+    names = b" ".join(keywords.names)
+    if read_only:
+        permanent = b""
+    else:
+        permanent = names if keywords.full else names + b" \\*"
+    return [b"* FLAGS (%b)\r\n" % names, b"* OK [PERMANENTFLAGS (%b)] Flags that stay\r\n" % permanent]
