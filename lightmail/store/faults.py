@@ -1,0 +1,44 @@
+"""What can go wrong below a store function, told apart by what it means for the transaction.
+
+`DuplicateKey` a function may handle itself. `Conflict` and `CommitUnknown` are for whoever runs transactions; beyond
+that only `lightmail.errors.MailError` is seen.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+class DuplicateKey(Exception):
+    """A unique key is taken. The statement did nothing; the transaction is still open and usable."""
+
+
+class Conflict(Exception):
+    """The transaction was certainly rolled back, through no fault of its own; the whole may run again.
+
+    `reason` is one of a few words for metrics: ``deadlock``, ``lock-wait``, ``lost-link``, ``busy``.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class CommitUnknown(Exception):
+    """COMMIT was sent and its answer never came. `result` is what the transaction's function had returned."""
+
+    def __init__(self, result: Any) -> None:
+        super().__init__("the answer to COMMIT was lost")
+        self.result = result
+
+
+class Forgotten(Exception):
+    """Changes since that MODSEQ can no longer be told one by one: read the mailbox anew."""
+
+
+class LostLink(Exception):
+    """The connection broke before COMMIT was sent; the server rolls back what it had. `timed_out`: it went silent."""
+
+    def __init__(self, *, timed_out: bool) -> None:
+        super().__init__("connection lost")
+        self.timed_out = timed_out

@@ -1,0 +1,162 @@
+"""Messages: reading a mailbox whole and by changes, and the set-based writes of operations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from lightmail.errors import NoSuchMailbox
+from lightmail.model import Fate, MailboxId
+from lightmail.store import keywords as keyword_table
+from lightmail.store.cursor import Cursor, Row, Statement
+from lightmail.store.faults import Forgotten
+from lightmail.store.keywords import Keywords
+from lightmail.store.sqltext import NOW_US, uid_conditions, with_uids
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """A mailbox whole. `rows` are (id, uid, modseq, flags, octets, internaldate_us, object) by ascending UID.
+
+    `highest_modseq` was read first: it is the watermark for `changes_txn`, though rows may be newer.
+    """
+
+    highest_modseq: int
+    uidvalidity: int
+    uidnext: int
+    recent_uid: int
+    keyword_version: int
+    keywords: Keywords
+    rows: Sequence[Row]
+
+
+@dataclass(frozen=True, slots=True)
+class Changes:
+    """What happened to a mailbox since a MODSEQ; `highest_modseq` is the new watermark, read before the rows.
+
+    `rows` are live messages, new or changed, as in a Snapshot; `expunged` are UIDs, some perhaps never seen by the
+    reader. `keywords` is None when the keyword table is still at the version the reader knows.
+    """
+
+    highest_modseq: int
+    uidvalidity: int
+    uidnext: int
+    recent_uid: int
+    keyword_version: int
+    keywords: Keywords | None
+    rows: Sequence[Row]
+    expunged: list[int]
+
+
+_COUNTERS: Final = (
+    "SELECT highest_modseq, uidvalidity, uidnext, recent_uid, keyword_version, forgotten_modseq FROM mailboxes"
+    " WHERE id = %s AND deleted_at = 0"
+)
+_ALL: Final = (
+    "SELECT id, uid, modseq, flags, octets, internaldate_us, object FROM messages"
+    " WHERE mailbox = %s AND deleted_at = 0 ORDER BY uid"
+)
+_SINCE: Final = (
+    "SELECT id, uid, modseq, flags, octets, internaldate_us, object, deleted_at FROM messages"
+    " WHERE mailbox = %s AND modseq > %s"
+)
+
+
+def all_txn(cursor: Cursor, mailbox: MailboxId) -> Snapshot:
+    """The mailbox whole. Raises NoSuchMailbox."""
+    # The order matters. Counters first: a change after them is told again by changes_txn. Keywords last: they name
+    # every bit that the rows have, and a version older than they are only makes the reader read them again.
+    counters, rows, keywords = cursor.script(
+        [(_COUNTERS, (mailbox,)), (_ALL, (mailbox,)), keyword_table.keywords_statement(mailbox)]
+    )
+    if not counters.rows:
+        raise NoSuchMailbox
+    highest_modseq, uidvalidity, uidnext, recent_uid, version, _ = counters.rows[0]
+    names = keyword_table.read(keywords.rows)
+    return Snapshot(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, rows.rows)
+
+
+def changes_txn(cursor: Cursor, mailbox: MailboxId, since: int, keyword_version: int = -1) -> Changes:
+    """What changed after the MODSEQ `since`, a watermark of an earlier call. Telling a change twice is harmless.
+
+    Raises NoSuchMailbox, or Forgotten when the tombstones of that time are gone.
+    """
+    counters, found = cursor.script([(_COUNTERS, (mailbox,)), (_SINCE, (mailbox, since))])
+    if not counters.rows:
+        raise NoSuchMailbox
+    highest_modseq, uidvalidity, uidnext, recent_uid, version, forgotten = counters.rows[0]
+    if since < forgotten:
+        raise Forgotten
+    # The keywords after the rows, for the same reason as above.
+    names = keyword_table.keywords_txn(cursor, mailbox) if version != keyword_version else None
+    rows = sorted((row[:7] for row in found.rows if not row[7]), key=_uid)
+    expunged = sorted(row[1] for row in found.rows if row[7])
+    return Changes(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, rows, expunged)
+
+
+def _uid(row: Row) -> int:
+    uid: int = row[1]
+    return uid
+
+
+# --- writes; the mailbox's row is locked ---
+
+_INSERT: Final = (
+    "INSERT INTO messages (account, mailbox, uid, modseq, object, flags, internaldate_us, saved_us, octets)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
+INSERT_BOUND: Final = 256
+
+
+def insert_statement() -> str:
+    """The statement that inserts one message, for `sqltext.with_rows`; at most INSERT_BOUND rows at once."""
+    return _INSERT
+
+
+_MATCHING: Final = "SELECT uid, flags, octets FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {uids}"
+
+
+def matching_statements(mailbox: MailboxId, uids: Sequence[int]) -> list[Statement]:
+    """The statements that find which of `uids` (ascending) are alive; rows (uid, flags, octets)."""
+    return [(with_uids(_MATCHING, condition), (mailbox, *params)) for condition, params in uid_conditions(uids)]
+
+
+_MODSEQ_NOW: Final = "(SELECT highest_modseq FROM mailboxes WHERE id = %s)"
+_CHANGE: Final = (
+    f"UPDATE messages SET flags = (flags & %s) | %s, modseq = {_MODSEQ_NOW}"  # noqa: S608
+    " WHERE mailbox = %s AND deleted_at = 0 AND ((flags & %s) | %s) <> flags AND {uids}"
+)
+
+
+def flag_statements(mailbox: MailboxId, uids: Sequence[int], keep: int, add: int) -> list[Statement]:
+    """The statements that keep only the bits `keep` of flags and add `add`; they find the messages this changes.
+
+    What changes gets the mailbox's MODSEQ as this transaction has raised it.
+    """
+    return [
+        (with_uids(_CHANGE, condition), (keep, add, mailbox, mailbox, keep, add, *params))
+        for condition, params in uid_conditions(uids)
+    ]
+
+
+_BURY: Final = (
+    f"UPDATE messages SET deleted_at = {NOW_US}, fate = %s, modseq = {_MODSEQ_NOW}"  # noqa: S608
+    " WHERE mailbox = %s AND deleted_at = 0 AND {uids}"
+)
+_BURY_AND_DROP: Final = (
+    f"UPDATE messages SET deleted_at = {NOW_US}, fate = %s, modseq = {_MODSEQ_NOW}, object = NULL"  # noqa: S608
+    " WHERE mailbox = %s AND deleted_at = 0 AND {uids}"
+)
+
+
+def bury_statements(mailbox: MailboxId, uids: Sequence[int], fate: Fate) -> list[Statement]:
+    """The statements that turn messages into tombstones at the mailbox's MODSEQ as this transaction has raised it.
+
+    Only an expunged message keeps its object, to be restored from; one that was moved lives on elsewhere.
+    """
+    sql = _BURY if fate is Fate.EXPUNGED else _BURY_AND_DROP
+    return [
+        (with_uids(sql, condition), (fate.value, mailbox, mailbox, *params))
+        for condition, params in uid_conditions(uids)
+    ]

@@ -1,0 +1,224 @@
+"""SQLite: one writer, several readers, WAL, and an fsync per COMMIT (synchronous=FULL).
+
+Writers wait for one another anyway, so those that wait share a COMMIT: each runs in a savepoint of its own, a failure
+rolls back that one alone, and all are answered after the one fsync.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from lightmail.config import DatabaseConfig
+from lightmail.errors import Unavailable
+from lightmail.store import sqlite_link
+from lightmail.store.cursor import Cursor
+from lightmail.store.database import Database
+from lightmail.store.faults import Conflict
+from lightmail.store.gate import Gate
+from lightmail.store.pool import Link, Pool
+from lightmail.store.sqlite_link import SqliteCursor, translated
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+log = Logger()
+
+_READERS: Final = 4
+_WAITING: Final = 1000
+_WAIT_SECONDS: Final = 10.0
+# The most transactions that share one COMMIT: enough to hide the fsync, few enough to answer the first one soon.
+_GROUP: Final = 64
+
+
+class _Job:
+    """A write transaction on its way: what to run, and what came of it."""
+
+    __slots__ = ("body", "deadline", "done", "error", "result", "trips")
+
+    def __init__(self, body: Callable[[Cursor], Any], deadline: float) -> None:
+        self.body = body
+        self.deadline = deadline
+        self.done: Deferred[Any] = Deferred()
+        self.result: Any = None
+        self.error: BaseException | None = None
+        self.trips = 0
+
+    def settle(self) -> None:
+        if self.done.called:
+            return
+        if self.error is not None:
+            self.done.errback(self.error)
+        else:
+            self.done.callback(self.result)
+
+
+class SqliteDatabase(Database):
+    """Rows in one SQLite file, for one process."""
+
+    dialect = "sqlite"
+
+    def __init__(self, config: DatabaseConfig, *, reactor: Any) -> None:
+        super().__init__(connections=config.pool_size, reactor=reactor)
+        self._path = config.path
+        self._gate = Gate(_READERS, waiting=_WAITING, wait_seconds=_WAIT_SECONDS, reactor=reactor)
+        self._jobs: deque[_Job] = deque()
+        self._writing: Deferred[None] | None = None
+        self._readers: Pool | None = None
+        self._writer: Pool | None = None
+
+    async def start(self) -> None:
+        self._writer = self._open(1, sqlite_link.prepare_writer)
+        self._readers = self._open(_READERS, sqlite_link.prepare_reader)
+
+    def _open(self, connections: int, prepare: Callable[[sqlite3.Connection], None]) -> Pool:
+        arguments = sqlite_link.connect_arguments(self._path)
+        pool = Pool("sqlite3", arguments, connections=connections, prepare=prepare, reactor=self.reactor)
+        pool.start()
+        return pool
+
+    async def stop(self) -> None:
+        readers, self._readers = self._readers, None
+        writer, self._writer = self._writer, None
+        if readers is None or writer is None:
+            return
+        await self._gate.drained()
+        if self._writing is not None:
+            await self._writing
+        readers.close()
+        writer.close()
+
+    async def check(self) -> None:
+        await self._aside(sqlite_link.check)
+
+    async def migrate(self) -> list[str]:
+        return await self._aside(sqlite_link.migrate)
+
+    async def read(self, name: str, fn: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        began = self.reactor.seconds()
+        await self._gate.enter()
+        try:
+            if self._readers is None:
+                raise Unavailable
+            result, trips = await self._readers.run(_read, lambda cursor: fn(cursor, *args, **kwargs))
+        except sqlite3.Error as error:
+            raise translated(error) from error
+        finally:
+            self._gate.leave()
+        self._account(name, began, trips)
+        return result
+
+    async def attempt(self, name: str, fn: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        if self._writer is None or len(self._jobs) >= _WAITING:
+            raise Unavailable
+        began = self.reactor.seconds()
+        job = _Job(lambda cursor: fn(cursor, *args, **kwargs), began + _WAIT_SECONDS)
+        self._jobs.append(job)
+        self._write()
+        result: T = await job.done
+        self._account(name, began, job.trips)
+        return result
+
+    def _write(self) -> None:
+        """Have the writer's thread work off the waiting jobs, unless it does already."""
+        if self._writing is None and self._jobs and self._writer is not None:
+            running = Deferred.fromCoroutine(self._keep_writing(self._writer))
+            if not running.called:
+                self._writing = running
+
+    async def _keep_writing(self, writer: Pool) -> None:
+        # A job may come between the thread's last look and its answer here: hence the loop.
+        while self._jobs:
+            try:
+                await writer.run(self._work_off)
+            except Exception as error:
+                # The writer could not even open its connection: nothing was written for those that wait.
+                log.error("the SQLite writer failed: {error}", error=error)
+                self._refuse_all()
+        self._writing = None
+
+    def _refuse_all(self) -> None:
+        for _ in range(len(self._jobs)):
+            job = self._jobs.popleft()
+            job.error = Unavailable()
+            job.settle()
+
+    def _work_off(self, link: Link) -> None:
+        """In the writer's thread: group after group, until nobody waits."""
+        while True:
+            group = self._take_group()
+            if not group:
+                return
+            try:
+                _commit_group(link.raw, group)
+            except BaseException as error:
+                for job in group:
+                    job.error = job.error or error
+            self.reactor.callFromThread(_settle, group)
+
+    def _take_group(self) -> list[_Job]:
+        group: list[_Job] = []
+        now = self.reactor.seconds()
+        while self._jobs and len(group) < _GROUP:
+            job = self._jobs.popleft()
+            if now > job.deadline:
+                job.error = Unavailable()
+            group.append(job)
+        return group
+
+    async def _aside(self, fn: Callable[[str], T]) -> T:
+        if self._readers is None:
+            raise Unavailable
+        return await self._readers.aside(fn, self._path)
+
+
+def _settle(group: list[_Job]) -> None:
+    for job in group:
+        job.settle()
+
+
+def _read(link: Link, body: Callable[[Cursor], T]) -> tuple[T, int]:
+    cursor = SqliteCursor(link.raw)
+    try:
+        return body(cursor), cursor.trips
+    except Conflict:
+        raise Unavailable from None
+
+
+def _commit_group(raw: sqlite3.Connection, group: list[_Job]) -> None:
+    """Run the jobs in one transaction and fill in what came of each. Raises what made all of them fail."""
+    try:
+        raw.execute("BEGIN IMMEDIATE")
+    except sqlite3.Error as error:
+        raise translated(error) from error
+    try:
+        for job in group:
+            if job.error is None:
+                _run_job(raw, job)
+        raw.execute("COMMIT")
+    except BaseException as error:
+        if raw.in_transaction:
+            raw.execute("ROLLBACK")
+        if isinstance(error, sqlite3.Error):
+            raise translated(error) from error
+        raise
+
+
+def _run_job(raw: sqlite3.Connection, job: _Job) -> None:
+    """Run one job in its savepoint and note what came of it. Raises Conflict when SQLite gave up the whole."""
+    raw.execute("SAVEPOINT job")
+    cursor = SqliteCursor(raw)
+    try:
+        job.result = job.body(cursor)
+    except BaseException as error:
+        job.error = error
+        if not raw.in_transaction:
+            raise Conflict("busy") from error
+        raw.execute("ROLLBACK TO job")
+    job.trips = cursor.trips
+    raw.execute("RELEASE job")

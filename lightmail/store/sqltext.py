@@ -1,0 +1,80 @@
+"""One text of SQL for MySQL, MariaDB and SQLite: markers for lists, the clock, and the translation to SQLite."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+
+# The database's own clock in Unix microseconds UTC. A statement must use exactly this text: SQLite's side replaces it.
+NOW_US: Final = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
+
+# The most elements one list may have; longer ones are cut into several statements (SQLite takes 32,766 parameters).
+LIST_BOUND: Final = 1024
+
+
+@lru_cache(maxsize=2048)
+def for_sqlite(sql: str) -> str:
+    """The same statement for SQLite: `?` placeholders, no row locks (BEGIN IMMEDIATE holds the whole database)."""
+    text = sql.replace(NOW_US, "now_us()").replace("%s", "?")
+    return text.replace(" FOR UPDATE", "").replace(" LOCK IN SHARE MODE", "")
+
+
+@lru_cache(maxsize=1024)
+def with_list(sql: str, count: int) -> str:
+    """`sql` with its marker ``{list}`` made `count` placeholders. Use it with `padded` so that few texts exist."""
+    return sql.replace("{list}", ", ".join(["%s"] * count))
+
+
+def padded(values: Sequence[T]) -> Sequence[T]:
+    """`values` filled up to a power of two with its last one: an IN list of another length and the same meaning."""
+    if not values:
+        raise ValueError("an IN list cannot be empty")
+    missing = (1 << (len(values) - 1).bit_length()) - len(values)
+    return [*values, *[values[-1]] * missing] if missing else values
+
+
+def pieces(values: Sequence[T], bound: int = LIST_BOUND) -> list[Sequence[T]]:
+    """`values` cut into lists of at most `bound`."""
+    return [values[start : start + bound] for start in range(0, len(values), bound)]
+
+
+@lru_cache(maxsize=1024)
+def with_rows(sql: str, rows: int) -> str:
+    """``… VALUES (%s, %s)`` made a statement that inserts `rows` rows at once; parameters follow row by row."""
+    head, _, row = sql.partition(" VALUES ")
+    return " VALUES ".join([head, ", ".join([row] * rows)])
+
+
+# A run of consecutive UIDs at least this long is a range, not part of an IN list.
+_RUN: Final = 16
+
+
+def uid_conditions(uids: Sequence[int]) -> list[tuple[str, Sequence[int]]]:
+    """Conditions on ``uid`` with their parameters that together cover `uids` (ascending) and nothing else.
+
+    One condition belongs to one statement: long runs become ranges, what is scattered becomes IN lists.
+    """
+    conditions: list[tuple[str, Sequence[int]]] = []
+    scattered: list[int] = []
+    start = 0
+    for end in range(1, len(uids) + 1):
+        if end < len(uids) and uids[end] == uids[end - 1] + 1:
+            continue
+        if end - start >= _RUN:
+            conditions.append(("uid BETWEEN %s AND %s", (uids[start], uids[end - 1])))
+        else:
+            scattered.extend(uids[start:end])
+        start = end
+    for piece in pieces(scattered):
+        values = padded(piece)
+        conditions.append((with_list("uid IN ({list})", len(values)), values))
+    return conditions
+
+
+@lru_cache(maxsize=1024)
+def with_uids(sql: str, condition: str) -> str:
+    """`sql` with its marker ``{uids}`` made one of the `uid_conditions`."""
+    return sql.replace("{uids}", condition)

@@ -1,0 +1,182 @@
+"""A private MariaDB from Debian's packages: its own directory, socket and loopback port, durable as in production.
+
+`server()` starts one per test session and stops it at exit, by its process; `fresh_database()` makes a database for
+a test module. ``LIGHTMAIL_TEST_DSN=mysql://user:password@host:port/`` adds any other server, named by `dsns()`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+from uuid import uuid4
+
+import pymysql
+
+from lightmail.config import DatabaseConfig
+
+START_SECONDS = 60
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where a server is and who may create databases on it. `socket` is preferred to the port when it is given."""
+
+    host: str
+    port: int
+    user: str
+    password: str
+    socket: str | None = None
+    pid: int | None = None
+
+    def connect(self, **more: Any) -> pymysql.connections.Connection[Any]:
+        """An administrator's connection."""
+        place: dict[str, Any] = {"unix_socket": self.socket} if self.socket else {"host": self.host, "port": self.port}
+        return pymysql.connect(
+            **place, user=self.user, password=self.password, autocommit=True, ssl_disabled=True, **more
+        )
+
+    def fresh_database(self) -> str:
+        """Create an empty database; its name."""
+        name = f"lm_{uuid4().hex[:12]}"
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"CREATE DATABASE {name}")
+        return name
+
+    def drop(self, name: str) -> None:
+        """Remove a database."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f"DROP DATABASE IF EXISTS {name}")
+
+    def config(self, database: str, **changes: Any) -> DatabaseConfig:
+        """The `[database]` section for a database on this server."""
+        settings: dict[str, Any] = {
+            "driver": "mysql",
+            "host": self.host,
+            "port": self.port,
+            "socket": self.socket,
+            "user": self.user,
+            "password": self.password,
+            "database": database,
+            "pool_size": 8,
+            "connect_timeout_seconds": 5,
+        }
+        return DatabaseConfig(**{**settings, **changes})
+
+
+def available() -> bool:
+    """Whether a private server can be started here."""
+    return _program("mariadbd") is not None and _program("mariadb-install-db") is not None
+
+
+def _program(name: str) -> str | None:
+    return shutil.which(name, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"]))
+
+
+@cache
+def server() -> Server:
+    """The session's private server, started on first use and stopped at exit."""
+    directory = Path(tempfile.mkdtemp(prefix="lightmail-mariadb-"))
+    as_user: list[str] = []
+    if os.geteuid() == 0:
+        # The server refuses to run as root; the directory must be its own, below one that it can reach.
+        as_user = ["--user=mysql"]
+        shutil.chown(directory, "mysql", "mysql")
+    options = [*as_user, f"--datadir={directory}/data", f"--tmpdir={directory}"]
+    install, daemon = _program("mariadb-install-db"), _program("mariadbd")
+    assert install is not None
+    assert daemon is not None
+    installed = subprocess.run(
+        [install, "--no-defaults", *options, "--auth-root-authentication-method=normal", "--skip-test-db"],
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert installed.returncode == 0, installed.stdout + installed.stderr
+    port = _free_port()
+    log = directory / "error.log"
+    process = subprocess.Popen(
+        [
+            daemon,
+            "--no-defaults",
+            *options,
+            f"--socket={directory}/socket",
+            "--bind-address=127.0.0.1",
+            f"--port={port}",
+            f"--pid-file={directory}/pid",
+            f"--log-error={log}",
+            "--innodb-flush-log-at-trx-commit=1",
+            "--innodb-buffer-pool-size=64M",
+            "--innodb-log-file-size=64M",
+            "--skip-log-bin",
+            "--max-connections=100",
+        ],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    atexit.register(_stop, process, directory)
+    found = Server("127.0.0.1", port, "root", "", f"{directory}/socket", process.pid)
+    _wait(found, process, log)
+    with found.connect() as connection, connection.cursor() as cursor:
+        # Debian's root logs in by socket only; tests over TCP need a user of their own.
+        cursor.execute("CREATE USER 'lightmail'@'127.0.0.1' IDENTIFIED BY 'lightmail'")
+        cursor.execute("GRANT ALL ON *.* TO 'lightmail'@'127.0.0.1' WITH GRANT OPTION")
+        cursor.execute("CREATE USER 'lightmail'@'localhost' IDENTIFIED BY 'lightmail'")
+        cursor.execute("GRANT ALL ON *.* TO 'lightmail'@'localhost' WITH GRANT OPTION")
+    return Server("127.0.0.1", port, "lightmail", "lightmail", f"{directory}/socket", process.pid)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait(found: Server, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while True:
+        try:
+            found.connect().close()
+            return
+        except pymysql.err.OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                text = log.read_text(errors="replace") if log.exists() else "no log"
+                raise RuntimeError(f"MariaDB did not start: {text[-2000:]}") from None
+            time.sleep(0.05)
+
+
+def _stop(process: subprocess.Popen[bytes], directory: Path) -> None:
+    process.terminate()
+    try:
+        process.wait(30)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+@cache
+def other() -> Server | None:
+    """The server of LIGHTMAIL_TEST_DSN, if it is set."""
+    dsn = os.environ.get("LIGHTMAIL_TEST_DSN")
+    if not dsn:
+        return None
+    parts = urlsplit(dsn)
+    return Server(
+        parts.hostname or "127.0.0.1",
+        parts.port or 3306,
+        unquote(parts.username or "root"),
+        unquote(parts.password or ""),
+    )
