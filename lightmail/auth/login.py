@@ -1,0 +1,192 @@
+"""Who may log in: one check for every protocol, whose answers and timing tell no more than right or wrong."""
+
+from __future__ import annotations
+
+import hashlib
+import unicodedata
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from typing import Any, Final, TypeAlias
+
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from lightmail.auth import passwords
+from lightmail.auth.slowdown import Network, Slowdown
+from lightmail.auth.verified import VerifiedCache
+from lightmail.errors import AccountDisabled, AuthenticationFailed, AuthorizationFailed, MailError
+from lightmail.flights import Flight
+from lightmail.metrics import LOGINS
+from lightmail.model import Account
+from lightmail.threads import BoundedPool
+
+# Reads the account that a login name means, and its password hash, in one go; None when there is none. The name is
+# folded and NFC, and may be no address at all. Raises Unavailable in an outage.
+FindAccount: TypeAlias = Callable[[str], Awaitable[tuple[Account, str] | None]]
+
+# No account has a longer address.
+_NAME_OCTETS: Final = 512
+_VERIFIED_ENTRIES: Final = 20_000
+_DECOYS: Final = 8
+
+log = Logger()
+
+
+class Authenticator:
+    """Checks names and passwords.
+
+    Each login reads the account once, so that a changed password or a disabled account counts from the next login on;
+    only the hashing is saved for credentials that were right lately. An outage of the database, or more logins than
+    can be hashed, is Unavailable and never a wrong password: clients throw away passwords that are called wrong.
+
+    :param pool: where passwords are hashed: one thread a core, a short queue.
+    :param verified_seconds: how long credentials that were right are remembered; 0 for never.
+    :param trusted_networks: clients there are not slowed down by failures.
+    """
+
+    def __init__(
+        self,
+        find_account: FindAccount,
+        pool: BoundedPool,
+        *,
+        reactor: Any,
+        verified_seconds: float = 300,
+        trusted_networks: Sequence[Network] = (),
+    ) -> None:
+        self._find_account = find_account
+        self._pool = pool
+        self._reactor = reactor
+        self._verified = VerifiedCache(verified_seconds, _VERIFIED_ENTRIES, reactor.seconds)
+        self._slowdown = Slowdown(reactor.seconds, trusted=trusted_networks)
+        self._checks: dict[bytes, Flight[bool]] = {}
+        self._decoys = _Decoys()
+
+    async def login(
+        self, name: bytes, password: bytes, address: str, protocol: str, authorize_as: bytes = b""
+    ) -> Account:
+        """The account that `name` and `password` open, to a client at IP `address`.
+
+        `authorize_as` is SASL's authorization identity: empty or the name itself. Raises AuthenticationFailed,
+        AccountDisabled and AuthorizationFailed (both only to who knows the password), or Unavailable.
+        """
+        result = "failed"
+        try:
+            account = await self._login(name, password, address, authorize_as)
+            result = "ok"
+            return account
+        except AccountDisabled:
+            result = "disabled"
+            raise
+        except MailError as error:
+            if error.transient:
+                result = "unavailable"
+            raise
+        except BaseException:
+            result = "interrupted"
+            raise
+        finally:
+            LOGINS.labels(protocol, result).inc()
+            log.info(
+                "login {result} for {name!r} from {address} over {protocol}",
+                result=result,
+                name=name[:_NAME_OCTETS].decode("utf-8", "replace"),
+                address=address,
+                protocol=protocol,
+            )
+
+    async def _login(self, name: bytes, password: bytes, address: str, authorize_as: bytes) -> Account:
+        known_as = name_key(name)
+        key = hashlib.sha256(known_as.encode() if known_as else name).digest()
+        wait = self._slowdown.wait(address, key)
+        if wait:
+            await deferLater(self._reactor, wait)
+        found = await self._find_account(known_as) if known_as else None
+        if not await self._is_right(found, key, password) or found is None:
+            self._slowdown.failed(address, key)
+            raise AuthenticationFailed
+        self._slowdown.succeeded(address, key)
+        account = found[0]
+        if not account.active:
+            raise AccountDisabled
+        if authorize_as and name_key(authorize_as) != known_as:
+            raise AuthorizationFailed
+        return account
+
+    async def _is_right(self, found: tuple[Account, str] | None, key: bytes, password: bytes) -> bool:
+        """Whether the password is the account's; it takes as long where there is no account."""
+        if found is None or not found[1]:
+            digest = self._verified.digest(None, key.hex(), password)
+            return await self._shared(digest, lambda: self._pretend(key, password))
+        account, stored = found
+        digest = self._verified.digest(account, stored, password)
+        if digest in self._verified:
+            return True
+        return await self._shared(digest, lambda: self._check(digest, account, stored, password))
+
+    async def _shared(self, digest: bytes, begin: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
+        """The answer of a check that attempts with the same credentials at the same time share.
+
+        Clients open several connections at once; attempts on names that do not exist share too, or it would show.
+        """
+        check = self._checks.get(digest)
+        if check is None:
+            check = Flight(begin())
+            if not check.landed:
+                self._checks[digest] = check
+                check.when_landed(lambda: self._checks.pop(digest, None))
+        return await check.result()
+
+    async def _check(self, digest: bytes, account: Account, stored: str, password: bytes) -> bool:
+        try:
+            right = await self._pool.run(passwords.verify, stored, password)
+        except passwords.UnusableHash as error:
+            log.error("the password hash of account {account} cannot be used: {error}", account=account.id, error=error)
+            await self._pool.run(passwords.verify, passwords.decoy(), password)
+            return False
+        self._decoys.learn(stored)
+        if right:
+            self._verified.add(digest)
+        return right
+
+    async def _pretend(self, key: bytes, password: bytes) -> bool:
+        await self._pool.run(passwords.verify, self._decoys.choose(key), password)
+        return False
+
+
+class _Decoys:
+    """Hashes to check where there is no account, as costly as the ones that accounts have here.
+
+    A name always gets the same one of them: repeated guesses show no more than the first.
+    """
+
+    def __init__(self) -> None:
+        first = passwords.decoy()
+        self._by_cost = {passwords.cost(first): first}
+        self._untouched = True
+
+    def learn(self, stored: str) -> None:
+        """Take note of what an account's hash costs."""
+        cost = passwords.cost(stored)
+        if cost in self._by_cost:
+            self._untouched = False
+            return
+        if self._untouched:  # no account has been seen with the form that was assumed
+            self._by_cost.clear()
+            self._untouched = False
+        if len(self._by_cost) < _DECOYS:
+            self._by_cost[cost] = passwords.decoy(stored)
+
+    def choose(self, key: bytes) -> str:
+        """The decoy for a name."""
+        decoys = list(self._by_cost.values())
+        return decoys[int.from_bytes(hashlib.sha256(key).digest()[:8], "big") % len(decoys)]
+
+
+def name_key(name: bytes) -> str | None:
+    """A login name in the one form that failures and authorization identities are compared by; None if it has none."""
+    if len(name) > _NAME_OCTETS:
+        return None
+    try:
+        text = name.decode("utf-8").strip()
+    except UnicodeDecodeError:
+        return None
+    return unicodedata.normalize("NFC", text.casefold()) or None
