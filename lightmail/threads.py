@@ -7,6 +7,7 @@ be taken in is refused at once, and the results of several threads reach the rea
 from __future__ import annotations
 
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from queue import SimpleQueue
@@ -24,10 +25,11 @@ T = TypeVar("T")
 class _Work:
     """One call on its way through the pool. Its Deferred belongs to the reactor's thread alone."""
 
-    __slots__ = ("cancelled", "deferred", "error", "fn", "result")
+    __slots__ = ("cancelled", "deadline", "deferred", "error", "fn", "result")
 
-    def __init__(self, fn: Callable[[], Any]) -> None:
+    def __init__(self, fn: Callable[[], Any], deadline: float) -> None:
         self.fn: Callable[[], Any] | None = fn
+        self.deadline = deadline
         self.cancelled = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -42,6 +44,8 @@ class _Work:
         if self.cancelled or fn is None:
             return
         try:
+            if time.monotonic() > self.deadline:
+                raise Unavailable
             self.result = fn()
         except BaseException as error:
             self.error = error
@@ -58,14 +62,19 @@ class _Work:
 class BoundedPool:
     """A bounded thread pool: at most `threads` calls run and `queue` more wait; beyond that `run` raises Unavailable.
 
+    So it does for a call that waited longer than `wait_seconds` when its turn came: behind a store that has stopped
+    answering, the queue empties as soon as the calls in progress run into their own deadlines.
     Threads are made as they are needed and live until `stop`. All methods belong to the reactor's thread.
     """
 
-    def __init__(self, name: str, threads: int, queue: int, *, reactor: IReactorFromThreads) -> None:
+    def __init__(
+        self, name: str, threads: int, queue: int, *, reactor: IReactorFromThreads, wait_seconds: float = 30
+    ) -> None:
         self.name = name
         self._threads = threads
         self._bound = threads + queue
         self._reactor = reactor
+        self._wait_seconds = wait_seconds
         self._waiting: SimpleQueue[_Work | None] = SimpleQueue()
         self._done: deque[_Work] = deque()
         self._waking = False
@@ -98,7 +107,7 @@ class BoundedPool:
         """
         if not self._open or self._pending >= self._bound:
             raise Unavailable
-        work = _Work(lambda: fn(*args, **kwargs))
+        work = _Work(lambda: fn(*args, **kwargs), time.monotonic() + self._wait_seconds)
         self._pending += 1
         if self._pending > self._started and self._started < self._threads:
             self._begin_thread()

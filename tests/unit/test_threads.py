@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 
 import pytest
@@ -85,6 +86,23 @@ def test_a_cancelled_call_that_has_not_begun_is_never_made(pool: BoundedPool) ->
     run(scenario())
     run(pool.stop())
     assert made == []
+
+
+def test_what_waited_too_long_is_refused_unmade() -> None:
+    pool = BoundedPool("test", threads=1, queue=1, reactor=reactor, wait_seconds=0.05)
+    made: list[int] = []
+
+    async def scenario() -> None:
+        pool.start()
+        slow = begin(pool, time.sleep, 0.1)
+        with pytest.raises(Unavailable):
+            await pool.run(made.append, 1)
+        await slow
+        await pool.run(made.append, 2)
+        await pool.stop()
+
+    run(scenario())
+    assert made == [2]
 
 
 def test_stop_waits_for_what_was_taken_in_and_refuses_the_rest(pool: BoundedPool) -> None:

@@ -1,0 +1,174 @@
+"""Blobs as the reactor's thread sees them: written from spools, read in ranges, each with one hand-off to a thread."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from typing import Final
+
+from twisted.internet.defer import Deferred, gatherResults
+
+from lightmail.errors import MailError, Unavailable
+from lightmail.metrics import DELIVERY_STAGE
+from lightmail.model import BlobRef, MailboxId, StoredBlob
+from lightmail.objects.backends import ObjectStore
+from lightmail.objects.cache import DiskCache, MemoryCache, cache_name
+from lightmail.objects.reading import BlobReader, piece_octets
+from lightmail.objects.spool import Spool
+from lightmail.objects.writing import BlobWriter
+from lightmail.threads import BoundedPool
+
+# Over a network many small reads are shared out between so many threads; a disk serves one thread as well as four.
+_HANDS: Final = 4
+
+
+class Blobs:
+    """The blobs of an object store. Methods belong to the reactor's thread; the work is done in `pool`.
+
+    `codec` and `level` are for what is written; whatever codec an object has can be read. `memory` and `cache` keep
+    expanded pieces; `clock` tells Unix seconds, for keys; `directory` holds temporary files while large blobs are
+    compressed.
+    """
+
+    def __init__(
+        self,
+        store: ObjectStore,
+        pool: BoundedPool,
+        *,
+        codec: str = "zstd",
+        level: int = 3,
+        cache: DiskCache | None = None,
+        memory: MemoryCache | None = None,
+        clock: Callable[[], float] = time.time,
+        directory: str | None = None,
+    ) -> None:
+        self._pool = pool
+        self._writer = BlobWriter(store, codec, level, directory)
+        self._reader = BlobReader(store, cache)
+        self._memory = memory if memory is not None else MemoryCache(0)
+        self._hands = _HANDS if store.remote else 1
+        self._clock = clock
+        self._spooled = DELIVERY_STAGE.labels("spool")
+
+    async def write(
+        self,
+        spool: Spool,
+        *,
+        internaldate_us: int,
+        owners: Sequence[tuple[bytes, MailboxId]],
+        prepend: bytes = b"",
+    ) -> StoredBlob:
+        """Store `prepend` and the octets of `spool` as one object, rendered.
+
+        `owners` are the (account uuid, mailbox) it is meant for, which the object names. The spool may be written
+        again, with another `prepend`, and stays its maker's to close. SpoolFull or Unavailable when that fails.
+        """
+        self._spooled.observe(spool.seconds)
+        now_us = int(self._clock() * 1_000_000)
+
+        def work() -> StoredBlob:
+            with spool.open(prepend) as blob:
+                return self._writer.write(
+                    blob, len(prepend) + spool.octets, now_us=now_us, internaldate_us=internaldate_us, owners=owners
+                )
+
+        return await self._pool.run(work)
+
+    async def read(self, ref: BlobRef, start: int = 0, stop: int | None = None) -> bytes:
+        """Octets `start` to `stop` (None: its end) of a blob; fewer where it ends before. Corruption or Unavailable.
+
+        The caller bounds how much it asks for at once; `chunks` serves the rest.
+        """
+        (result,) = await self.read_many([(ref, start, ref.octets if stop is None else stop)])
+        if isinstance(result, MailError):
+            raise result
+        return result
+
+    async def read_many(self, wanted: Sequence[tuple[BlobRef, int, int]]) -> list[bytes | MailError]:
+        """The octets of many ranges, in their order, or why one cannot be had; the caller bounds their sum.
+
+        What is not in memory takes one hand-off, or a few when the store is a network away.
+        """
+        results: list[bytes | MailError] = [b""] * len(wanted)
+        missing: list[_Read] = []
+        for place, (ref, start, stop) in enumerate(wanted):
+            start, stop = max(start, 0), min(stop, ref.octets)
+            if start >= stop:
+                continue
+            read = self._plan(place, ref, start, stop)
+            kept = None if read.name is None else self._memory.get(read.name)
+            if kept is None:
+                missing.append(read)
+            else:
+                results[place] = kept[read.first : read.last]
+        for read, data in await self._fetch(missing):
+            results[read.place] = data if isinstance(data, MailError) else self._keep(read, data)
+        return results
+
+    async def chunks(self, ref: BlobRef, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
+        """Octets `start` to `stop` of a blob of any size, 1 MiB at a time; large ones stay out of the memory cache."""
+        start, stop = max(start, 0), ref.octets if stop is None else min(stop, ref.octets)
+        if not ref.frames:
+            yield await self.read(ref, start, stop)
+            return
+        size = piece_octets(ref)
+        while start < stop:
+            end = min(stop, (start // size + 1) * size)
+            yield await self._pool.run(self._reader.read, ref, start, end)
+            start = end
+
+    def _plan(self, place: int, ref: BlobRef, start: int, stop: int) -> _Read:
+        size = piece_octets(ref)
+        begin = start - start % size
+        end = min(begin + size, ref.octets)
+        if stop <= end and self._memory.admits(end - begin):
+            name = cache_name(ref, begin // size)
+            return _Read(place, ref, begin, end, start - begin, stop - begin, name)
+        return _Read(place, ref, start, stop, 0, stop - start, None)
+
+    def _keep(self, read: _Read, data: bytes) -> bytes:
+        if read.name is None:
+            return data
+        self._memory.put(read.name, data)
+        return data if len(data) == read.last - read.first else data[read.first : read.last]
+
+    async def _fetch(self, reads: list[_Read]) -> list[tuple[_Read, bytes | MailError]]:
+        hands = min(self._hands, len(reads))
+        if hands <= 1:
+            return await self._hand_off(reads) if reads else []
+        shares = [Deferred.fromCoroutine(self._hand_off(reads[n::hands])) for n in range(hands)]
+        done = await gatherResults(shares, consumeErrors=True)
+        return list(chain.from_iterable(done))
+
+    async def _hand_off(self, reads: list[_Read]) -> list[tuple[_Read, bytes | MailError]]:
+        try:
+            return await self._pool.run(self._read_all, reads)
+        except Unavailable as error:
+            return [(read, error) for read in reads]
+
+    def _read_all(self, reads: list[_Read]) -> list[tuple[_Read, bytes | MailError]]:
+        done: list[tuple[_Read, bytes | MailError]] = []
+        for read in reads:
+            try:
+                done.append((read, self._reader.read(read.ref, read.start, read.stop)))
+            except MailError as error:
+                done.append((read, error))
+        return done
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """Octets `start` to `stop` of a blob to fetch, of which `first` to `last` were asked for at `place`.
+
+    A `name` says that they are a whole piece, to be kept in memory under it.
+    """
+
+    place: int
+    ref: BlobRef
+    start: int
+    stop: int
+    first: int
+    last: int
+    name: str | None

@@ -1,0 +1,196 @@
+"""Objects as files below a directory: durable when `put` returns, listed in order.
+
+obstore's own directory store leaves a new object in the page cache and lists in the order of the disk, and a read
+through it costs several times what these three system calls do.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import BinaryIO
+
+from twisted.logger import Logger
+
+from lightmail.errors import Corruption, StartupError, Unavailable
+from lightmail.objects.backends import ObjectMissing
+
+log = Logger()
+
+# New objects are written here first; what a crash left is swept at a start, when it is this old.
+_INCOMING = ".incoming"
+_STALE_SECONDS = 3600
+
+
+class DirectoryStore:
+    """An `ObjectStore` in a directory of a local file system. Files are for the owner's eyes only.
+
+    Several processes may share the directory. `check` comes before all else: it makes the directory, and from then on
+    a directory that is gone is a file system that is not mounted, not an empty store.
+    """
+
+    remote = False
+
+    def __init__(self, path: str) -> None:
+        self._root = os.path.normpath(path)
+        self._incoming = os.path.join(self._root, _INCOMING)
+        # Directories known to be there durably: each was fsynced into its parent by this process.
+        self._durable: set[str] = set()
+
+    def _path(self, key: str) -> str:
+        if any(part in ("", ".", "..", _INCOMING) for part in key.split("/")):
+            raise Corruption  # no key of ours: it must not lead out of the directory
+        return os.path.join(self._root, key)
+
+    def put(self, key: str, body: bytes | BinaryIO) -> None:
+        path = self._path(key)
+        temporary = os.path.join(self._incoming, secrets.token_hex(8))
+        try:
+            try:
+                _write_synced(temporary, body)
+                self._make_durable(os.path.dirname(path))
+                os.rename(temporary, path)
+            except OSError:
+                _remove(temporary)
+                raise
+            _sync_directory(os.path.dirname(path))
+        except OSError as error:
+            raise self._unavailable("put", key, error) from None
+
+    def _make_durable(self, directory: str) -> None:
+        """Make `directory` with its parents; each new entry is on disk before anything counts as stored below it."""
+        if directory in self._durable:
+            return
+        parent = os.path.dirname(directory)
+        if directory.startswith(self._root + os.sep) or not os.path.isdir(parent):
+            self._make_durable(parent)
+        with suppress(FileExistsError):
+            os.mkdir(directory, mode=0o700)
+        _sync_directory(parent)
+        self._durable.add(directory)
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        try:
+            with open(self._path(key), "rb", buffering=0) as file:
+                return _read_range(file.fileno(), start, stop)
+        except FileNotFoundError:
+            self._require_root()
+            raise ObjectMissing from None
+        except OSError as error:
+            raise self._unavailable("read", key, error) from None
+
+    def size(self, key: str) -> int | None:
+        try:
+            return os.stat(self._path(key)).st_size
+        except FileNotFoundError:
+            self._require_root()
+            return None
+        except OSError as error:
+            raise self._unavailable("size", key, error) from None
+
+    def _require_root(self) -> None:
+        # A file system that is not mounted looks like one whose objects are all gone.
+        if not os.path.isdir(self._incoming):
+            log.error("object store: {path} is not there; is its file system mounted?", path=self._incoming)
+            raise Unavailable
+
+    def delete(self, keys: Sequence[str]) -> None:
+        for key in keys:
+            try:
+                _remove(self._path(key))
+            except OSError as error:
+                raise self._unavailable("delete", key, error) from None
+
+    def keys(self, prefix: str, after: str = "", limit: int = 1000) -> list[str]:
+        top = f"{prefix}/" if prefix else ""
+        if prefix:
+            self._path(prefix)
+        found: list[str] = []
+        try:
+            for key in self._walk(top, after):
+                if len(found) == limit:
+                    break
+                found.append(key)
+        except OSError as error:
+            raise self._unavailable("keys", prefix, error) from None
+        return found
+
+    def _walk(self, top: str, after: str) -> Iterator[str]:
+        """Keys below `top` ("" or ending in a slash) and greater than `after`, in order."""
+        try:
+            with os.scandir(os.path.join(self._root, top)) as entries:
+                # A directory sorts as the keys below it do: with its slash.
+                names = sorted(
+                    entry.name + "/" if entry.is_dir(follow_symlinks=False) else entry.name
+                    for entry in entries
+                    if not entry.name.startswith(".")
+                )
+        except (FileNotFoundError, NotADirectoryError):
+            self._require_root()
+            return
+        for name in names:
+            key = top + name
+            if not name.endswith("/"):
+                if key > after:
+                    yield key
+            elif key > after or after.startswith(key):
+                yield from self._walk(key, after)
+
+    def check(self) -> None:
+        try:
+            self._make_durable(self._incoming)
+            self._sweep()
+            probe = os.path.join(self._incoming, secrets.token_hex(8))
+            _write_synced(probe, b"probe")
+            _remove(probe)
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise StartupError(f"The object directory {self._root} cannot be written: {reason}.") from None
+
+    def _sweep(self) -> None:
+        stale = time.time() - _STALE_SECONDS
+        with os.scandir(self._incoming) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):
+                    if entry.stat(follow_symlinks=False).st_mtime < stale:
+                        os.unlink(entry.path)
+
+    def _unavailable(self, call: str, key: str, error: OSError) -> Unavailable:
+        log.error("object store: {call} of {key}: {error}", call=call, key=key, error=error)
+        return Unavailable()
+
+
+def _write_synced(path: str, body: bytes | BinaryIO) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with open(descriptor, "wb") as file:
+        if isinstance(body, bytes):
+            file.write(body)
+        else:
+            shutil.copyfileobj(body, file, 256 << 10)
+        file.flush()
+        os.fsync(descriptor)
+
+
+def _read_range(descriptor: int, start: int, stop: int) -> bytes:
+    data = os.pread(descriptor, stop - start, start)
+    if 0 < len(data) < stop - start:
+        # Short, at the end of the file or by a signal: only the next read tells.
+        return data + _read_range(descriptor, start + len(data), stop)
+    return data
+
+
+def _sync_directory(path: str) -> None:
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)

@@ -1,0 +1,46 @@
+"""Object keys: ``emails/<hh>/<uuidv7>.eml[.zst|.gz|.lz4]``.
+
+A key is fresh for every object and never derived from content or from anything a user typed. Its UUID (version 7,
+RFC 9562 section 5.7) begins with the moment of its birth, so keys of one ``hh`` list in time order; ``hh`` is two hex
+digits of the random part, which spreads partitions and directories.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+from lightmail.errors import Corruption
+
+PREFIX: Final = "emails"
+# `none` is a zstd container whose text stays readable as it is: `zstd -dc` opens it like any other.
+SUFFIXES: Final = {"zstd": ".eml.zst", "none": ".eml.zst", "gzip": ".eml.gz", "lz4": ".eml.lz4"}
+
+
+def new_key(codec: str, now_us: int) -> str:
+    """A fresh key for an object of `codec`, born at `now_us` (Unix microseconds UTC)."""
+    milliseconds, microseconds = divmod(now_us, 1000)
+    # RFC 9562 section 6.2, method 3: the 12 bits after the version carry the clock below the millisecond.
+    digits = f"{milliseconds:012x}7{microseconds:03x}{_variant(os.urandom(8)):016x}"
+    uuid = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
+    return f"{PREFIX}/{digits[-2:]}/{uuid}{SUFFIXES[codec]}"
+
+
+def _variant(random: bytes) -> int:
+    return int.from_bytes(random, "big") & (1 << 62) - 1 | 1 << 63
+
+
+def born_us(key: str) -> int:
+    """The moment in `key`, Unix microseconds UTC; Corruption for what is no object key."""
+    digits = stem(key).replace("-", "")
+    if len(digits) != 32 or digits[12] != "7":
+        raise Corruption
+    try:
+        return int(digits[:12], 16) * 1000 + int(digits[13:16], 16)
+    except ValueError:
+        raise Corruption from None
+
+
+def stem(key: str) -> str:
+    """The UUID in `key` as text: what names the object in caches."""
+    return key.rpartition("/")[2].partition(".")[0]

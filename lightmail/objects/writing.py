@@ -1,0 +1,113 @@
+"""Making an object of received octets: render, hash, compress, store. Blocking, for a thread; memory is bounded."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import BinaryIO
+
+from twisted.logger import Logger
+
+from lightmail.errors import SpoolFull
+from lightmail.metrics import DELIVERY_STAGE
+from lightmail.mime import render
+from lightmail.model import MailboxId, Rendering, StoredBlob
+from lightmail.objects.backends import ObjectStore
+from lightmail.objects.codecs import open_codec
+from lightmail.objects.container import FRAME_OCTETS, Frames, seek_table, small_object
+from lightmail.objects.header import ObjectHeader
+from lightmail.objects.keys import born_us, new_key
+from lightmail.objects.readers import MemorySegment, TemporaryFile, join
+
+log = Logger()
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Count the time of the block as a stage of a delivery."""
+    began = time.perf_counter()
+    try:
+        yield
+    finally:
+        DELIVERY_STAGE.labels(name).observe(time.perf_counter() - began)
+
+
+class BlobWriter:
+    """Writes blobs as objects of one codec. `directory` is for temporary files; None means the system's own."""
+
+    def __init__(self, store: ObjectStore, codec: str, level: int, directory: str | None) -> None:
+        self._store = store
+        self._codec = open_codec(codec, level)
+        self._directory = directory
+
+    def write(
+        self,
+        blob: BinaryIO,
+        octets: int,
+        *,
+        now_us: int,
+        internaldate_us: int,
+        owners: Sequence[tuple[bytes, MailboxId]],
+    ) -> StoredBlob:
+        """Store the `octets` octets that `blob` holds under a fresh key, born at `now_us`."""
+        key = new_key(self._codec.name, now_us)
+        about = (octets, internaldate_us, tuple(owners))
+        if octets <= FRAME_OCTETS:
+            return self._write_small(key, blob.read(), *about)
+        try:
+            return self._write_large(key, blob, *about)
+        except OSError as error:
+            log.error("no room for a temporary file in {directory}: {error}", directory=self._directory, error=error)
+            raise SpoolFull from None
+
+    def _write_small(
+        self, key: str, blob: bytes, octets: int, internaldate_us: int, owners: tuple[tuple[bytes, MailboxId], ...]
+    ) -> StoredBlob:
+        with stage("render"):
+            rendering = render(io.BytesIO(blob))
+        with stage("compress"):
+            header = ObjectHeader(octets, hashlib.sha256(blob).digest(), internaldate_us, owners)
+            body = small_object(self._codec, header, blob)
+        with stage("put"):
+            self._store.put(key, body)
+        return self._stored(key, header, len(body), b"", rendering)
+
+    def _write_large(
+        self, key: str, blob: BinaryIO, octets: int, internaldate_us: int, owners: tuple[tuple[bytes, MailboxId], ...]
+    ) -> StoredBlob:
+        with stage("render"):
+            rendering = render(blob)
+        with stage("compress"):
+            blob.seek(0)
+            packed = TemporaryFile(self._directory)
+            digest, lengths = hashlib.sha256(), []
+            while data := blob.read(FRAME_OCTETS):
+                digest.update(data)
+                frame = self._codec.compress(data)
+                packed.append(frame)
+                lengths.append(len(frame))
+            # The header stands first in the object but is known last.
+            header = ObjectHeader(octets, digest.digest(), internaldate_us, owners)
+            front = self._codec.enclose_header(header.pack())
+            frames = Frames.of(len(front), lengths)
+            table = seek_table(self._codec, frames, octets)
+        with stage("put"), join([MemorySegment(front), packed, MemorySegment(table)]) as body:
+            self._store.put(key, body)
+        return self._stored(key, header, frames.offsets[-1] + len(table), frames.pack(), rendering)
+
+    def _stored(
+        self, key: str, header: ObjectHeader, stored_octets: int, frames: bytes, rendering: Rendering
+    ) -> StoredBlob:
+        return StoredBlob(
+            key=key,
+            born_us=born_us(key),
+            octets=header.octets,
+            stored_octets=stored_octets,
+            codec=self._codec.name,
+            sha256=header.sha256,
+            frames=frames,
+            rendering=rendering,
+        )
