@@ -63,7 +63,9 @@ def _parse_id(tokens: Tokens) -> dict[bytes, bytes | None]:
 
 async def _id(session: ImapServer, fields: dict[bytes, bytes | None]) -> Completion:
     if fields:
-        client = {name.decode("utf-8", "replace"): (value or b"").decode("utf-8", "replace") for name, value in fields.items()}
+        client = {
+            name.decode("utf-8", "replace"): (value or b"").decode("utf-8", "replace") for name, value in fields.items()
+        }
         log.debug("session {session} is {client}", session=session.id, client=client)
     ours = (b"name", b"LightMail", b"version", __version__.encode("ascii"))
     session.untagged(b"ID", parenthesized(map(string, ours)))

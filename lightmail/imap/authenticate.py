@@ -5,40 +5,29 @@ A password is taken over TLS or from this host only, unless the configuration sa
 
 from __future__ import annotations
 
-import binascii
-from base64 import b64decode
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from base64 import b64decode, b64encode
+from binascii import Error as Base64Error
 from typing import TYPE_CHECKING, Any, Final
 
-from twisted.logger import Logger
+from twisted.mail.imap4 import IAccount
 
-from lightmail import metrics
-from lightmail.errors import AuthenticationFailed, AuthorizationFailed, MailError, PrivacyRequired
-from lightmail.imap.account import MailAccount
+from lightmail.auth.checkers import LoginDenied
+from lightmail.auth.sasl import MECHANISMS, RemotePassword
+from lightmail.errors import Invalid, MailError, PrivacyRequired
 from lightmail.imap.commands import UNAUTH, Command, Completion
 from lightmail.imap.tokens import Bad, Tokens
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lightmail.imap.server import ImapServer
 
-log = Logger()
 
+class UnknownMechanism(MailError):
+    """AUTHENTICATE by a mechanism that is not offered."""
 
-@dataclass(frozen=True, slots=True)
-class Credentials:
-    """What a client logs in with, as it came."""
-
-    name: bytes
-    password: bytes
-
-
-@dataclass(frozen=True, slots=True)
-class Mechanism:
-    """One SASL mechanism: how its exchange goes. `exchange` gets the initial response, or None (RFC 4959)."""
-
-    name: bytes
-    exchange: Callable[[ImapServer, bytes | None], Awaitable[Credentials]]
+    imap_code = b"CANNOT"
+    text = "No such authentication mechanism."
 
 
 def passwords_welcome(session: ImapServer) -> bool:
@@ -57,51 +46,42 @@ def _withheld(session: ImapServer) -> bool:
 # LOGIN
 
 
-def _parse_login(tokens: Tokens) -> Credentials:
+def _parse_login(tokens: Tokens) -> tuple[bytes, bytes]:
     tokens.sp()
     name = tokens.astring()
     tokens.sp()
     password = tokens.astring()
     tokens.end()
-    return Credentials(name, password)
+    return name, password
 
 
-async def _login(session: ImapServer, credentials: Credentials) -> Completion:
+async def _login(session: ImapServer, args: tuple[bytes, bytes]) -> Completion:
     if not passwords_welcome(session):
         raise PrivacyRequired
-    return await _log_in(session, credentials)
+    name, password = args
+    return await _log_in(session, RemotePassword(name, password, address=session.address))
 
 
-async def _log_in(session: ImapServer, credentials: Credentials) -> Completion:
-    """Check the credentials and enter the authenticated state."""
+async def _log_in(session: ImapServer, credentials: RemotePassword) -> Completion:
+    """Enter the authenticated state through the portal, which checks the credentials."""
     try:
-        account = await session.services.authenticator.login(
-            credentials.name, credentials.password, session.address, "imap"
-        )
-        session.place.login(account.id)
-    except MailError as error:
-        _refused(session, credentials, error)
+        _, account, logout = await session.portal.login(credentials, None, IAccount)
+    except LoginDenied as denied:
+        session.failed_logins += 1
+        if session.failed_logins >= session.services.config.max_failed_attempts:
+            session.then(_too_many(session))
+        raise denied.error from denied
+    try:
+        session.place.login(account.owner.id)
+    except MailError:
+        logout()
         raise
-    session.authenticated(MailAccount(session.services, account), session.place.leave)
-    metrics.LOGINS.labels("imap", "ok").inc()
-    log.info("{session} logged in as {account} from {address}", session=session.id, account=account.address, address=session.address)
+    session.authenticated(account, logout)
     return Completion(code=b"CAPABILITY " + b" ".join(session.listCapabilities()), text=b"Logged in")
 
 
-def _refused(session: ImapServer, credentials: Credentials, error: MailError) -> None:
-    metrics.LOGINS.labels("imap", "unavailable" if error.transient else "refused").inc()
-    log.info(
-        "{session} may not log in as {name} from {address}: {reason}",
-        session=session.id,
-        name=credentials.name.decode("utf-8", "replace"),
-        address=session.address,
-        reason=error.text,
-    )
-    if error.transient:
-        return
-    session.failed_logins += 1
-    if session.failed_logins >= session.services.config.max_failed_attempts:
-        session.then(lambda: session.bye(b"Too many failed logins"))
+def _too_many(session: ImapServer) -> Callable[[], None]:
+    return lambda: session.bye(b"Too many failed logins")
 
 
 # AUTHENTICATE
@@ -119,25 +99,28 @@ def _parse_authenticate(tokens: Tokens) -> tuple[bytes, bytes | None]:
 
 async def _authenticate(session: ImapServer, args: tuple[bytes, bytes | None]) -> Completion:
     name, initial = args
-    mechanism = MECHANISMS.get(name)
-    if mechanism is None:
+    make = MECHANISMS.get(name)
+    if make is None:
         raise UnknownMechanism
     if not passwords_welcome(session):
         raise PrivacyRequired
+    credentials = make(address=session.address)
     response = None if initial is None else _decoded(b"" if initial == b"=" else initial)
-    return await _log_in(session, await mechanism.exchange(session, response))
-
-
-class UnknownMechanism(MailError):
-    """AUTHENTICATE by a mechanism that is not offered."""
-
-    imap_code = b"CANNOT"
-    text = "No such authentication mechanism."
+    while True:
+        if response is None:
+            response = await _ask(session, credentials.getChallenge())
+        try:
+            credentials.setResponse(response)
+        except Invalid as error:
+            raise Bad(error.text) from None
+        if not credentials.moreChallenges():
+            return await _log_in(session, credentials)
+        response = None
 
 
 async def _ask(session: ImapServer, challenge: bytes) -> bytes:
-    """The client's answer to a challenge (in base64), decoded. Bad where it cancels."""
-    session.proceed(challenge)
+    """The client's answer to a challenge. Bad where it cancels."""
+    session.proceed(b64encode(challenge))
     line = session.take_line()
     while line is None:
         await session.sleep()
@@ -150,34 +133,9 @@ async def _ask(session: ImapServer, challenge: bytes) -> bytes:
 def _decoded(text: bytes) -> bytes:
     try:
         return b64decode(text, validate=True)
-    except binascii.Error:
+    except Base64Error:
         raise Bad("Not base64") from None
 
-
-async def _plain(session: ImapServer, initial: bytes | None) -> Credentials:
-    """authorization NUL name NUL password (RFC 4616)."""
-    response = await _ask(session, b"") if initial is None else initial
-    fields = response.split(b"\0")
-    if len(fields) != 3:
-        raise Bad("Not a PLAIN response")
-    authorization, name, password = fields
-    if authorization not in (b"", name):
-        # Nobody may act as somebody else; whether the password was right is not told (P11).
-        raise AuthorizationFailed
-    if not name or not password:
-        raise AuthenticationFailed
-    return Credentials(name, password)
-
-
-async def _login_mechanism(session: ImapServer, initial: bytes | None) -> Credentials:
-    """The name, then the password, each asked for: never standardised, still used by Outlook."""
-    name = await _ask(session, b"VXNlcm5hbWU6") if initial is None else initial
-    return Credentials(name, await _ask(session, b"UGFzc3dvcmQ6"))
-
-
-MECHANISMS: Final = {
-    mechanism.name: mechanism for mechanism in (Mechanism(b"PLAIN", _plain), Mechanism(b"LOGIN", _login_mechanism))
-}
 
 COMMANDS: Final[tuple[Command[Any], ...]] = (
     Command(b"LOGIN", UNAUTH, _parse_login, _login, capabilities=(b"LOGINDISABLED",), offered=_withheld),

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from twisted.cred.portal import Portal
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
+from twisted.mail.imap4 import IAccount
 
+from lightmail.auth.checkers import MailRealm, PasswordChecker
+from lightmail.imap.account import MailAccount
 from lightmail.imap.admission import Admission
 from lightmail.imap.server import ImapServer
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from lightmail.imap.services import ImapServices
+    from lightmail.model import Account
 
 log = Logger()
 
 
 class Refusal(Protocol):
     """A connection too many: told so and closed."""
+
+    transport: Any
 
     def connectionMade(self) -> None:
         """Say BYE instead of a greeting."""
@@ -36,10 +45,13 @@ class ImapFactory(ServerFactory):
     def __init__(self, services: ImapServices) -> None:
         self.services: Final = services
         self.sessions: set[ImapServer] = set()
+        realm: Any = MailRealm({cast(Any, IAccount): self._avatar})  # Any: mypy knows nothing of zope's implementers
+        checker: Any = PasswordChecker(services.authenticator, "imap")
+        self._portal = Portal(realm, [checker])
         self._admission = Admission(services.limits, services.config.max_connections)
         self._stopping: Deferred[None] | None = None
 
-    def buildProtocol(self, addr: IAddress) -> Protocol:
+    def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A session, or a refusal."""
         address = "" if isinstance(addr, UNIXAddress) else str(getattr(addr, "host", ""))
         place = self._admission.enter(address) if self._stopping is None else None
@@ -48,7 +60,12 @@ class ImapFactory(ServerFactory):
             return Refusal()
         session = ImapServer(self.services, address, place)
         session.factory = self
+        session.portal = self._portal
         return session
+
+    def _avatar(self, owner: Account) -> tuple[MailAccount, Callable[[], None]]:
+        account = MailAccount(self.services, owner)
+        return account, account.logout
 
     def opened(self, session: ImapServer) -> None:
         """A session has begun."""

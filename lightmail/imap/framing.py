@@ -268,7 +268,8 @@ class Framer:
     def _take_text(self, text: bytes) -> None:
         """A line has ended: so does the command, unless the line announces a literal."""
         frame = self._frame
-        if frame is None:  # an empty line between commands means nothing
+        if frame is None or not (text or frame.texts or frame.error):
+            self._finish()  # an empty line between commands means nothing
             return
         announced = _announcement(text) if text.endswith(b"}") else None
         if frame.error is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from lightmail.errors import MailError
@@ -31,10 +32,9 @@ async def _idle(session: ImapServer, args: None) -> Completion:
 
 
 async def _tell(session: ImapServer) -> None:
-    try:
+    # If the store cannot answer now, the next hint, or the poll's, brings it all.
+    with suppress(MailError):
         await session.sync(may_expunge=True)
-    except MailError:
-        pass  # the store cannot answer now; the next hint, or the poll's, brings it all
 
 
 COMMANDS: Final[tuple[Command[Any], ...]] = (

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IPushProducer, ITransport
+from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 
@@ -20,12 +22,12 @@ class Output:
 
     __slots__ = ("_drained", "_transport", "lost", "paused")
 
-    def __init__(self, transport: ITransport) -> None:
+    def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._drained: Deferred[None] | None = None
         self.paused = False
         self.lost = False
-        transport.registerProducer(self, True)  # type: ignore[attr-defined]  # of IConsumer, as every stream is
+        transport.registerProducer(self, True)
 
     def write(self, data: bytes) -> None:
         """Hand octets to the transport. Whoever writes much must `drain` after each 64 KiB or so."""
@@ -47,7 +49,7 @@ class Output:
             return
         self.lost = True
         self._wake()
-        self._transport.unregisterProducer()  # type: ignore[attr-defined]
+        self._transport.unregisterProducer()
         self._transport.loseConnection()
 
     # IPushProducer

@@ -38,7 +38,7 @@ class SequenceSet:
             first, _, last = item.partition(b":")
             low = _number(first)
             high = _number(last) if last else low
-            ranges.append((high, low) if low == STAR or high and low > high else (low, high))
+            ranges.append((high, low) if low == STAR or (high and low > high) else (low, high))
         return cls(ranges)
 
     def resolve(self, largest: int) -> list[tuple[int, int]]:

@@ -5,6 +5,9 @@ mailbox contracts; it owns what the stock class does wrong or without bounds: fr
 What a command does stands in the tables (``table.py``); this module only decides when it runs and how it is answered.
 """
 
+# mypy: disallow-untyped-calls=False
+# (the methods of Twisted's IMAP4Server and TimeoutMixin have no annotations)
+
 from __future__ import annotations
 
 import itertools
@@ -36,6 +39,7 @@ if TYPE_CHECKING:
     from lightmail.imap.commands import Command
     from lightmail.imap.mailbox import SelectedMailbox
     from lightmail.imap.services import ImapServices
+    from lightmail.model import Account
 
 log = Logger()
 
@@ -63,6 +67,8 @@ class ImapServer(imap4.IMAP4Server):
     """
 
     IDENT = b"LightMail ready"
+    transport: Any
+    portal: Any
     account: MailAccount | None
     mbox: SelectedMailbox | None
 
@@ -100,6 +106,13 @@ class ImapServer(imap4.IMAP4Server):
     def selected(self) -> SelectedMailbox | None:
         """The mailbox that is open."""
         return self.mbox
+
+    @property
+    def owner(self) -> Account:
+        """The account that is logged in, for commands of the authenticated states."""
+        if self.account is None:
+            raise RuntimeError("nobody is logged in")
+        return self.account.owner
 
     @property
     def local(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from lightmail.errors import MailError
@@ -36,11 +37,10 @@ async def announce(session: ImapServer, selected: SelectedMailbox, may_expunge: 
 async def _claim(session: ImapServer, selected: SelectedMailbox) -> None:
     r"""Make the new messages \Recent here, if no other session was the first to be told of them."""
     services = session.services
-    try:
+    # If that fails, nobody has claimed them: they are \Recent for whoever comes next.
+    with suppress(MailError):
         for uids in await claim_recent(services.transactions, selected.account, selected.mailbox):
             selected.view.add_recent(uids)
-    except MailError:
-        pass  # nobody has claimed them then: they are \Recent for whoever comes next
 
 
 def _lines(updates: Updates, keywords: Keywords, read_only: bool) -> list[bytes]:

@@ -84,6 +84,10 @@ class Tokens:
             return self._text[self._pos : self._pos + 1]
         return b"{" if self._index < len(self._literals) else b""
 
+    def rest_is(self, octets: bytes) -> bool:
+        """Whether `octets` are all that is left."""
+        return self._index >= len(self._literals) and self._text[self._pos :] == octets
+
     def skip(self, octets: bytes) -> bool:
         """Take `octets` (any case) if they come next; whether they did."""
         end = self._pos + len(octets)

@@ -1,0 +1,87 @@
+"""APPEND (RFC 3501 section 6.3.11, APPENDUID of RFC 4315): the message streams into a spool, then into the store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from time import time
+from typing import TYPE_CHECKING, Any, Final
+
+from lightmail.errors import NoSuchDestination, TooBig
+from lightmail.imap.commands import AUTH, Command, Completion
+from lightmail.imap.tokens import Bad, Tokens
+from lightmail.operations.append import NewMessage, append
+from lightmail.store import mailboxes as stored
+
+if TYPE_CHECKING:
+    from lightmail.imap.server import ImapServer
+    from lightmail.model import Mailbox
+    from lightmail.objects.spool import Spool
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where and how a message is to be kept; `internaldate_us` is None for now."""
+
+    name: str
+    flags: tuple[bytes, ...]
+    internaldate_us: int | None
+
+
+def _parse_target(tokens: Tokens) -> Target:
+    """All up to the space before the message."""
+    tokens.sp()
+    name = tokens.mailbox()
+    tokens.sp()
+    flags: tuple[bytes, ...] = ()
+    moment = None
+    if tokens.peek() == b"(":
+        # \Recent belongs to sessions: a client cannot set it (RFC 3501 section 2.3.2).
+        flags = tuple(flag for flag in tokens.flag_list() if flag.lower() != b"\\recent")
+        tokens.sp()
+    if tokens.peek() == b'"':
+        moment = tokens.date_time()
+        tokens.sp()
+    return Target(name, flags, moment)
+
+
+def _parse(tokens: Tokens) -> tuple[Target, Spool]:
+    target = _parse_target(tokens)
+    message = tokens.literal()
+    tokens.end()
+    if isinstance(message, bytes):
+        raise Bad("Expected a message")
+    return target, message
+
+
+async def _mailbox(session: ImapServer, name: str) -> Mailbox:
+    mailbox = await session.services.database.read("append target", stored.by_name_txn, session.owner.id, name)
+    if mailbox is None:
+        raise NoSuchDestination
+    return mailbox
+
+
+async def _accept(session: ImapServer, tokens: Tokens, octets: int) -> Spool | None:
+    """A spool for the message, if it may come; the mailbox's name may come as a literal before it."""
+    if tokens.rest_is(b" "):
+        return None
+    target = _parse_target(tokens)
+    tokens.end()
+    if octets > session.services.limits.append_octets:
+        raise TooBig
+    if not octets:
+        raise Bad("A message has at least one octet")
+    await _mailbox(session, target.name)
+    return session.services.spools.new()
+
+
+async def _append(session: ImapServer, args: tuple[Target, Spool]) -> Completion:
+    target, spool = args
+    services, owner = session.services, session.owner
+    mailbox = await _mailbox(session, target.name)
+    moment = target.internaldate_us if target.internaldate_us is not None else int(time() * 1_000_000)
+    blob = await services.blobs.write(spool, internaldate_us=moment, owners=[(owner.uuid, mailbox.id)])
+    appended = await append(services.transactions, owner, mailbox.id, [NewMessage(blob, target.flags, moment)])
+    return Completion(code=b"APPENDUID %d %d" % (appended.uidvalidity, appended.uids[0]))
+
+
+COMMANDS: Final[tuple[Command[Any], ...]] = (Command(b"APPEND", AUTH, _parse, _append, accept=_accept),)
