@@ -49,6 +49,11 @@ class Destination:
             old, self._stream = self._stream, self._open()
             old.close()
 
+    def close(self) -> None:
+        """Close the file; standard error stays open."""
+        if self._path is not None:
+            self._stream.close()
+
     def _open(self) -> IO[str]:
         if self._path is None:
             # Not sys.stderr: Twisted's logging takes that over to turn what is printed there into events.

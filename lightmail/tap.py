@@ -6,15 +6,14 @@ import signal
 from types import FrameType
 from typing import Any
 
-from twisted.application.service import IService
+from twisted.application.service import MultiService
 from twisted.internet import reactor
 from twisted.logger import ILogObserver
 from twisted.python import usage
 from twisted.python.components import Componentized
 
 from lightmail import logs
-from lightmail.app import build
-from lightmail.app.lifecycle import OrderedService
+from lightmail.app.build import make_service
 from lightmail.config import Config, check_host, load
 from lightmail.errors import ConfigError
 
@@ -29,28 +28,29 @@ class Options(usage.Options):
     ]
 
 
-class _Service(OrderedService):
-    """The service that also brings its log observer along, as an Application's component."""
+class _Service(MultiService):
+    """The server's service, bringing its log observer along as an Application's component."""
 
-    def __init__(self, config: Config, observer: Any) -> None:
+    def __init__(self, observer: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
         self._observer = observer
-        parts = build.server(config, reactor)
-        super().__init__(parts.parts, reactor, privileged=parts.privileged, settle=parts.settle)
 
     def setServiceParent(self, parent: Any) -> None:
+        """Called with the Application that twistd has made."""
         if self._observer is not None and isinstance(parent, Componentized):
             parent.setComponent(ILogObserver, self._observer)  # type: ignore[no-untyped-call]
-        super().setServiceParent(parent)
+        super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
 
-def makeService(options: Options) -> IService:
-    """The service of the configuration that `options` names. Ends the process with one line where it is wrong."""
+def makeService(options: Options) -> Any:
+    """The IService of the configuration that `options` names. Ends the process with one line where it is wrong."""
     try:
         config = load(options["config"])
         check_host(config)
     except ConfigError as error:
         raise SystemExit(f"lightmail: {error}") from None
-    service: Any = _Service(config, _observer(config, options))
+    service = _Service(_observer(config, options))
+    make_service(config, reactor).setServiceParent(service)
     return service
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import atexit
 import os
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,18 +38,54 @@ class Part:
     stop_seconds: float = 10.0
 
 
+class Parts:
+    """The parts that have been started, in order."""
+
+    def __init__(self, reactor: Any) -> None:
+        self._reactor = reactor
+        self._started: list[Part] = []
+
+    async def start(self, part: Part) -> None:
+        """Start the next part; what it raises is raised here."""
+        # It counts as started at once: what it holds when its start fails has to be let go, too.
+        self._started.append(part)
+        await part.start()
+
+    async def stop(self) -> None:
+        """Stop them all, the last one first. One that fails or takes too long is logged and left behind."""
+        while self._started:
+            part = self._started.pop()
+            try:
+                await Deferred.fromCoroutine(_awaited(part.stop)).addTimeout(part.stop_seconds, self._reactor)
+            except DeferredTimeout:
+                log.warn("{part} did not stop within {seconds} s", part=part.name, seconds=part.stop_seconds)
+            except Exception:
+                log.failure("{part} failed to stop", part=part.name)
+
+
 class OrderedService(Service):
-    """A service of parts. `privileged` runs before root's privileges are dropped, `settle` right after."""
+    """A service that `assemble` starts part by part.
+
+    `privileged` runs before the process daemonizes, as root where it is root; `settle` before the first part starts.
+    `exit_with` makes the process's exit status.
+    """
 
     def __init__(
-        self, parts: Sequence[Part], reactor: Any, *, privileged: Callable[[], None], settle: Callable[[], None]
+        self,
+        assemble: Callable[[Parts], Awaitable[None]],
+        reactor: Any,
+        *,
+        privileged: Callable[[], None] = lambda: None,
+        settle: Callable[[], None] = lambda: None,
+        exit_with: Callable[[int], None] | None = None,
     ) -> None:
-        self._parts = parts
+        self._assemble = assemble
         self._reactor = reactor
         self._privileged = privileged
         self._settle = settle
+        self._exit_with = exit_with or _exit_with
         self._failed: StartupError | None = None
-        self._started: list[Part] = []
+        self._parts = Parts(reactor)
         self._starting: Deferred[None] | None = None
 
     def privilegedStartService(self) -> None:
@@ -61,12 +97,12 @@ class OrderedService(Service):
 
     def startService(self) -> None:
         """Begin to start the parts; they are up when READY=1 has been sent."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]
         self._starting = Deferred.fromCoroutine(self._start())
 
     def stopService(self) -> Deferred[None]:
         """Stop the started parts in the opposite order. Twisted's shutdown waits for it."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]
         return Deferred.fromCoroutine(self._stop_all())
 
     async def _stop_all(self) -> None:
@@ -74,8 +110,7 @@ class OrderedService(Service):
         if self._starting is not None:
             self._starting.cancel()
             await self._starting
-        while self._started:
-            await self._stop(self._started.pop())
+        await self._parts.stop()
         log.info("stopped")
 
     async def _start(self) -> None:
@@ -83,10 +118,7 @@ class OrderedService(Service):
             if self._failed is not None:
                 raise self._failed
             self._settle()
-            for part in self._parts:
-                # It counts as started at once: what it holds when its start fails has to be let go, too.
-                self._started.append(part)
-                await part.start()
+            await self._assemble(self._parts)
         except CancelledError:
             return  # stopped while starting
         except StartupError as error:
@@ -98,20 +130,11 @@ class OrderedService(Service):
             log.info("ready")
             systemd.notify(systemd.READY)
 
-    async def _stop(self, part: Part) -> None:
-        try:
-            stopping = Deferred.fromCoroutine(_awaited(part.stop))
-            await stopping.addTimeout(part.stop_seconds, self._reactor)
-        except DeferredTimeout:
-            log.warn("{part} did not stop within {seconds} s", part=part.name, seconds=part.stop_seconds)
-        except Exception:
-            log.failure("{part} failed to stop", part=part.name)
-
     def _fail(self, reason: str) -> None:
         line = f"lightmail cannot start: {reason}"
         log.critical("{line}", line=line)
         systemd.notify(f"STATUS={line}")
-        _exit_with(1)
+        self._exit_with(1)
         self._reactor.callLater(0, self._reactor.stop)
 
 

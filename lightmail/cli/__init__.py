@@ -1,1 +1,34 @@
 """The ``lightmail`` command line: one module per family of verbs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from lightmail import __version__
+from lightmail.cli import accounts, aliases, configuration, database, demo, domains
+from lightmail.cli.common import config_option
+from lightmail.errors import ConfigError, MailError, StartupError
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__, prog_name="lightmail")
+@config_option
+def cli() -> None:
+    """Administer a LightMail store. The server itself is: twistd -n lightmail [--config FILE]"""
+
+
+for family in (domains.domain, accounts.account, aliases.alias, configuration.config, database.migrate, demo.demo):
+    cli.add_command(family)
+
+
+def main() -> None:
+    """The entry point: whatever is wrong is one line on standard error, and exit status 1."""
+    try:
+        cli()
+    except (ConfigError, StartupError, MailError) as error:
+        click.echo(f"lightmail: {error}", err=True)
+        sys.exit(1)
+    except BrokenPipeError:
+        sys.exit(1)

@@ -9,6 +9,7 @@ from typing import Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.web.pages import notFound
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
 
@@ -21,20 +22,20 @@ Check = Callable[[], Awaitable[object]]
 
 _BODY_OCTETS: Final = 65_536
 _IDLE_SECONDS: Final = 60
-_CHECK_SECONDS: Final = 5.0
 _REMEMBER_SECONDS: Final = 1.0
 
 
 class Readiness:
     """Whether the server can serve: every check passes, and it is not about to stop.
 
-    A check that neither answers nor fails within five seconds has failed. Answers are kept for a second, so that the
+    A check that neither answers nor fails within `deadline_seconds` has failed. Answers are kept for a second, so that the
     page can be asked as often as anyone likes.
     """
 
-    def __init__(self, checks: Mapping[str, Check], reactor: Any) -> None:
+    def __init__(self, checks: Mapping[str, Check], reactor: Any, deadline_seconds: float = 5.0) -> None:
         self._checks = checks
         self._reactor = reactor
+        self._deadline_seconds = deadline_seconds
         self._stopping = False
         self._state: dict[str, str] = {}
         self._asked = float("-inf")
@@ -65,7 +66,7 @@ class Readiness:
             return "ok"
 
         result = Deferred.fromCoroutine(outcome())
-        return result.addTimeout(_CHECK_SECONDS, self._reactor, onTimeoutCancel=lambda _result, _timeout: "failed")
+        return result.addTimeout(self._deadline_seconds, self._reactor, onTimeoutCancel=lambda _result, _timeout: "failed")
 
 
 class _Request(Request):
@@ -85,12 +86,24 @@ class _Page(Resource):
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
 
+    def render(self, request: Request) -> Any:
+        """Answer GET and HEAD; all else is 405."""
+        if request.method not in (b"GET", b"HEAD"):
+            request.setHeader(b"allow", b"GET, HEAD")
+            return self._send(request, 405, "text/plain; charset=utf-8", b"only GET\n")
+        return super().render(request)  # type: ignore[no-untyped-call]
+
     def _send(self, request: Request, status: int, kind: str, body: bytes) -> bytes:
         request.setResponseCode(status)
         request.setHeader(b"server", b"LightMail")
         request.setHeader(b"cache-control", b"no-store")
         request.setHeader(b"content-type", kind.encode("ascii"))
         return body
+
+
+class _Root(Resource):
+    def getChild(self, path: bytes, request: Request) -> Any:
+        return notFound()
 
 
 class _Health(_Page):
@@ -128,7 +141,7 @@ class _Ready(_Page):
 def make_site(readiness: Readiness, reactor: Any) -> Site:
     """The factory of the HTTP listener."""
     pages: dict[bytes, Any] = {b"health": _Health(), b"ready": _Ready(readiness), b"metrics": _Metrics()}
-    root = Resource()
+    root = _Root()  # type: ignore[no-untyped-call]
     for name, page in pages.items():
         root.putChild(name, page)
     site = Site(root, requestFactory=_Request, timeout=_IDLE_SECONDS, reactor=reactor)

@@ -1,0 +1,248 @@
+"""What a server is made of: backends opened in order, protocols on top of them, listeners last.
+
+Nothing is opened before `assemble` runs: twistd may fork after the service is built, and neither obstore's threads nor
+our own survive that. Parts stop in the opposite order: listeners, workers, notify, objects, database.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.ssl import CertificateOptions
+from twisted.logger import Logger
+
+from lightmail.app import bring_up, make_database_directory
+from lightmail.app.certificate import context, make_self_signed
+from lightmail.app.lifecycle import OrderedService, Part, Parts
+from lightmail.app.listeners import Listeners
+from lightmail.app.privileges import drop, prepare_directory
+from lightmail.auth.login import Authenticator
+from lightmail.config import Config
+from lightmail.errors import StartupError
+from lightmail.imap.factory import ImapFactory
+from lightmail.imap.services import ImapServices
+from lightmail.index.registry import Indexes
+from lightmail.index.rendered import RenderedCache
+from lightmail.lmtp.factory import LmtpFactory
+from lightmail.lmtp.services import LmtpServices
+from lightmail.notify.hints import Notifier
+from lightmail.notify.poll import Poll
+from lightmail.objects.backends import ObjectStore, open_store
+from lightmail.objects.blobs import Blobs
+from lightmail.objects.cache import DiskCache, MemoryCache
+from lightmail.objects.spool import Spools
+from lightmail.operations.transactions import Transactions
+from lightmail.pop3.factory import Pop3Factory
+from lightmail.pop3.services import Pop3Services
+from lightmail.store import accounts, mailboxes
+from lightmail.store.cursor import Cursor
+from lightmail.store.database import Database, open_database
+from lightmail.threads import BoundedPool
+from lightmail.web import Readiness, make_site
+
+log = Logger()
+
+_CHECK_SECONDS: Final = 60.0
+# What parts need beyond the time that sessions are given to end.
+_MARGIN_SECONDS: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Backends:
+    """What every protocol stands on."""
+
+    database: Database
+    transactions: Transactions
+    notifier: Notifier
+    blobs: Blobs
+    spools: Spools
+    authenticator: Authenticator
+    readiness: Readiness
+
+
+def make_service(config: Config, reactor: Any) -> OrderedService:
+    """The service of a whole server. Making it opens nothing."""
+    listeners = Listeners(config)
+    tls: list[CertificateOptions] = []
+
+    def privileged() -> None:
+        if not any((config.imap, config.pop3, config.lmtp, config.api)):
+            raise StartupError("no service is configured; add [imap], [pop3], [lmtp] or [api]")
+        prepare_directory(config.system)
+        if config.tls is not None:
+            if config.embedded and make_self_signed(config.tls, config.system.hostname):
+                log.info("made a self-signed certificate: {path}", path=config.tls.cert)
+            tls.append(context(config.tls))
+        listeners.bind()
+
+    async def assemble(parts: Parts) -> None:
+        backends = await _open_backends(config, parts, reactor)
+        factories = _factories(config, backends, tls[0] if tls else None, reactor)
+        await _open_listeners(config, parts, listeners, backends.readiness, factories, tls, reactor)
+
+    return OrderedService(assemble, reactor, privileged=privileged, settle=lambda: drop(config.system))
+
+
+async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backends:
+    limits = config.limits
+    make_database_directory(config.database)
+    database = open_database(config.database, reactor=reactor)
+    await parts.start(Part("database", database.start, database.stop))
+    await bring_up(config, database)
+
+    pool = BoundedPool("objects", limits.object_threads, limits.object_queue, reactor=reactor)
+    await parts.start(_pool_part(pool))
+    store = open_store(config.storage, config.s3)
+    spools = Spools(pool, config.storage.spool_directory, limits.spool_memory_octets, limits.spool_total_octets)
+    await _checked(pool, store.check, reactor)
+    await _checked(pool, spools.check, reactor)
+
+    notifier = Notifier(reactor)
+    poll = Poll(notifier, lambda ids: database.read("poll", mailboxes.modseqs_txn, ids), reactor=reactor)
+    await parts.start(_service_part("notify", poll))
+
+    hashing = BoundedPool(
+        "passwords", limits.password_threads or os.cpu_count() or 1, limits.password_queue, reactor=reactor
+    )
+    await parts.start(_pool_part(hashing))
+    authenticator = Authenticator(
+        lambda address: database.read("login", accounts.by_address_txn, address),
+        hashing,
+        reactor=reactor,
+        verified_seconds=limits.verified_seconds,
+        trusted_networks=limits.trusted_networks,
+    )
+
+    async def ask_database() -> None:
+        await database.read("ready", _ask_txn)
+
+    async def ask_objects() -> None:
+        await pool.run(store.size, "meta/probe")
+
+    return _Backends(
+        database=database,
+        transactions=Transactions(database, notifier, reactor=reactor),
+        notifier=notifier,
+        blobs=_blobs(config, store, pool),
+        spools=spools,
+        authenticator=authenticator,
+        readiness=Readiness({"database": ask_database, "objects": ask_objects}, reactor),
+    )
+
+
+def _blobs(config: Config, store: ObjectStore, pool: BoundedPool) -> Blobs:
+    storage = config.storage
+    # A directory is as near as its cache would be, and its pages are in the kernel's cache already.
+    cached = storage.driver == "s3" and storage.cache_octets > 0
+    return Blobs(
+        store,
+        pool,
+        codec=storage.compression,
+        level=storage.level,
+        cache=DiskCache(storage.cache_directory, storage.cache_octets) if cached else None,
+        memory=MemoryCache(config.limits.body_octets),
+        directory=storage.spool_directory,
+    )
+
+
+def _factories(config: Config, backends: _Backends, tls: CertificateOptions | None, reactor: Any) -> dict[str, Any]:
+    """The factory of each configured service."""
+    factories: dict[str, Any] = {}
+    limits, database = config.limits, backends.database
+    if config.imap is not None:
+        indexes = Indexes(database, limits.index_octets)
+        rendered = RenderedCache(database, limits.rendered_octets)
+        factories["imap"] = ImapFactory(
+            ImapServices(
+                config.imap,
+                limits,
+                backends.authenticator,
+                database,
+                backends.transactions,
+                backends.blobs,
+                backends.spools,
+                indexes,
+                rendered,
+                backends.notifier,
+                tls,
+            )
+        )
+    if config.pop3 is not None:
+        factories["pop3"] = Pop3Factory(Pop3Services())
+    if config.lmtp is not None:
+        factories["lmtp"] = LmtpFactory(
+            LmtpServices(
+                config.system.hostname,
+                config.lmtp,
+                limits,
+                database,
+                backends.transactions,
+                backends.blobs,
+                backends.spools,
+                reactor,
+            )
+        )
+    if config.api is not None:
+        factories["api"] = make_site(backends.readiness, reactor)
+    return factories
+
+
+async def _open_listeners(
+    config: Config,
+    parts: Parts,
+    listeners: Listeners,
+    readiness: Readiness,
+    factories: Mapping[str, Any],
+    tls: list[CertificateOptions],
+    reactor: Any,
+) -> None:
+    drain_seconds = config.limits.drain_seconds
+
+    async def start() -> None:
+        listeners.open(factories, tls[0] if tls else None, reactor)
+
+    async def stop() -> None:
+        readiness.stop()
+        await listeners.close()
+        ends = [factory.drain(drain_seconds) for name, factory in factories.items() if name != "api"]
+        await DeferredList([Deferred.fromCoroutine(end) for end in ends], consumeErrors=True)
+
+    await parts.start(Part("listeners", start, stop, drain_seconds + _MARGIN_SECONDS))
+
+
+async def _checked(pool: BoundedPool, check: Callable[[], None], reactor: Any) -> None:
+    """A start-up check in a thread, within a minute."""
+    checking = Deferred.fromCoroutine(pool.run(check))
+    try:
+        await checking.addTimeout(_CHECK_SECONDS, reactor)
+    except DeferredTimeout:
+        raise StartupError(f"the object store did not answer within {_CHECK_SECONDS:.0f} s") from None
+
+
+def _ask_txn(cursor: Cursor) -> None:
+    cursor.execute("SELECT 1")
+    cursor.fetchall()
+
+
+def _pool_part(pool: BoundedPool) -> Part:
+    async def start() -> None:
+        pool.start()
+
+    return Part(pool.name, start, pool.stop)
+
+
+def _service_part(name: str, service: Any) -> Part:
+    async def start() -> None:
+        service.startService()
+
+    async def stop() -> None:
+        stopping: Awaitable[None] | None = service.stopService()
+        if stopping is not None:
+            await stopping
+
+    return Part(name, start, stop)

@@ -1,0 +1,91 @@
+"""The doors of the server: which sockets the configuration asks for, opened last and closed first."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from socket import socket
+from typing import Any
+
+from twisted.internet.defer import maybeDeferred
+from twisted.logger import Logger
+from twisted.protocols.tls import TLSMemoryBIOFactory
+
+from lightmail.app.sockets import bind_tcp, bind_unix, listen
+from lightmail.config import Config
+
+log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class _Door:
+    """A bound socket of a service: ``where`` is its section and key, ``tls`` means TLS from the first octet."""
+
+    service: str
+    where: str
+    bound: socket
+    tls: bool = False
+
+
+class Listeners:
+    """All listening sockets of a configuration. `bind`, then `open`, then `close`."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._doors: list[_Door] = []
+        self._ports: list[Any] = []  # of IListeningPort
+
+    def bind(self) -> None:
+        """Take the addresses without letting anybody in. Raises StartupError, and then holds none of them."""
+        try:
+            self._bind_all()
+        except BaseException:
+            for door in self._doors:
+                door.bound.close()
+            self._doors.clear()
+            raise
+
+    def open(self, factories: Mapping[str, Any], tls: Any, reactor: Any) -> None:
+        """Let clients in to each service's factory. Raises StartupError."""
+        while self._doors:
+            door = self._doors.pop(0)
+            factory = factories[door.service]
+            if door.tls:
+                factory = TLSMemoryBIOFactory(tls, False, factory, clock=reactor)
+                factory.noisy = False
+            self._ports.append(listen(reactor, door.where, door.bound, factory))
+            log.info("{service} listens on {address}", service=door.where, address=_name(self._ports[-1]))
+
+    async def close(self) -> None:
+        """Let nobody in any more; who is in stays."""
+        for door in self._doors:
+            door.bound.close()
+        ports, self._ports = self._ports, []
+        for port in ports:
+            await maybeDeferred(port.stopListening)
+
+    def _bind_all(self) -> None:
+        config = self._config
+        for name, service in (("imap", config.imap), ("pop3", config.pop3)):
+            if service is not None and service.port:
+                self._tcp(name, "port", service.bind, service.port)
+            if service is not None and service.ssl_port:
+                self._tcp(name, "ssl_port", service.bind, service.ssl_port, tls=True)
+        if config.lmtp is not None and config.lmtp.socket:
+            lmtp, where = config.lmtp, "[lmtp] socket"
+            bound = bind_unix(where, config.lmtp.socket, lmtp.socket_mode, lmtp.socket_group)
+            self._doors.append(_Door("lmtp", where, bound))
+        if config.lmtp is not None and config.lmtp.port:
+            self._tcp("lmtp", "port", config.lmtp.bind, config.lmtp.port)
+        if config.api is not None:
+            self._tcp("api", "port", config.api.bind, config.api.port)
+
+    def _tcp(self, service: str, key: str, address: str, port: int, *, tls: bool = False) -> None:
+        where = f"[{service}] {key}"
+        self._doors.append(_Door(service, where, bind_tcp(where, address, port), tls))
+
+
+def _name(port: Any) -> str:
+    address = port.getHost()
+    host = getattr(address, "host", None)
+    return str(getattr(address, "name", address)) if host is None else f"{host} port {address.port}"

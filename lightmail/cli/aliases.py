@@ -1,0 +1,53 @@
+"""``lightmail alias``: addresses that lead to others."""
+
+from __future__ import annotations
+
+import click
+
+from lightmail.cli.common import Rows, config_option, table, with_rows
+from lightmail.operations import accounts as operations
+from lightmail.store import accounts
+from lightmail.store.accounts import Alias
+
+
+@click.group()
+def alias() -> None:
+    """Add, list or delete aliases."""
+
+
+@alias.command("add")
+@config_option
+@click.argument("address")
+@click.argument("target")
+def add(address: str, target: str) -> None:
+    """Let mail to ADDRESS go to TARGET, too: an account or another alias."""
+
+    async def work(rows: Rows) -> None:
+        await operations.add_alias(rows.transactions, address, target)
+
+    with_rows(work)
+
+
+@alias.command("list")
+@config_option
+@click.argument("domain", required=False)
+def list_(domain: str | None) -> None:
+    """Print the aliases of DOMAIN, or all."""
+
+    async def work(rows: Rows) -> list[Alias]:
+        return await rows.database.read("cli", accounts.aliases_txn, domain)
+
+    table([("ALIAS", "TARGET"), *((found.address, found.target) for found in with_rows(work))])
+
+
+@alias.command("delete")
+@config_option
+@click.argument("address")
+@click.argument("target", required=False)
+def delete(address: str, target: str | None) -> None:
+    """Delete the alias ADDRESS, or only that one of its targets."""
+
+    async def work(rows: Rows) -> None:
+        await operations.delete_alias(rows.transactions, address, target)
+
+    with_rows(work)

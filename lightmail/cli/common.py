@@ -1,0 +1,122 @@
+"""What the verbs share: ``--config FILE``, one reactor run per verb, passwords, sizes, tables."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, TypeVar
+
+import click
+from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
+
+from lightmail import app
+from lightmail.app import Rows
+from lightmail.config import Config, load
+from lightmail.config.values import octets
+from lightmail.errors import Invalid
+
+T = TypeVar("T")
+F = TypeVar("F", bound=Callable[..., Any])
+
+_CONFIG = "lightmail.config"
+
+
+def config_option(command: F) -> F:
+    """The option ``--config FILE``, before the verb or after it."""
+
+    def remember(context: click.Context, _option: click.Parameter, path: str | None) -> None:
+        if path is not None:
+            context.find_root().meta[_CONFIG] = path
+
+    option = click.option(
+        "-c",
+        "--config",
+        metavar="FILE",
+        expose_value=False,
+        callback=remember,
+        help="Configuration file; the default is /etc/lightmail/config.ini if it exists, else the embedded default.",
+    )
+    return option(command)
+
+
+def configuration() -> Config:
+    """The configuration that the command line names. Raises ConfigError."""
+    return load(click.get_current_context().find_root().meta.get(_CONFIG))
+
+
+def with_rows(work: Callable[[Rows], Awaitable[T]], *, migrating: bool = False) -> T:
+    """The result of `work` on the configured database, which is checked first unless `migrating`."""
+    config = configuration()
+    return in_reactor(lambda reactor: app.with_rows(config, work, reactor, migrating=migrating))
+
+
+def in_reactor(main: Callable[[Any], Awaitable[T]]) -> T:
+    """The result of `main(reactor)`; its exception is raised here. Only once in a process: reactors end once."""
+    from twisted.internet import reactor as the_reactor
+
+    reactor: Any = the_reactor  # imported late: importing it installs it
+    outcome: list[T | Failure] = []
+
+    async def run() -> T:
+        return await main(reactor)
+
+    def begin() -> None:
+        def end(result: T | Failure) -> None:
+            outcome.append(result)
+            reactor.stop()
+
+        Deferred.fromCoroutine(run()).addBoth(end)
+
+    reactor.callWhenRunning(begin)
+    reactor.run()
+    if not outcome:
+        raise click.Abort  # SIGINT or SIGTERM ended the reactor first
+    result = outcome[0]
+    if isinstance(result, Failure):
+        assert result.value is not None
+        raise result.value
+    return result
+
+
+def read_password(from_stdin: bool) -> str:
+    """A password from the first line of standard input, or asked for twice on the terminal."""
+    if from_stdin:
+        password = sys.stdin.readline().rstrip("\r\n")
+    elif sys.stdin.isatty():
+        password = click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True)
+    else:
+        raise Invalid("There is no terminal to ask for the password; use --password-stdin.")
+    if not password:
+        raise Invalid("The password is empty.")
+    return password
+
+
+class Size(click.ParamType):
+    """Octets, such as 10G; 0 means none."""
+
+    name = "SIZE"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """The size in octets."""
+        if isinstance(value, int):
+            return value
+        try:
+            return int(octets()(value))
+        except ValueError as error:
+            self.fail(f"must be {error}", param, ctx)
+
+
+def size_text(size: int) -> str:
+    """A size as people write it: 10G, 1.5M, 812."""
+    for unit, factor in (("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)):
+        if size >= factor:
+            return f"{size / factor:.1f}".removesuffix(".0") + unit
+    return str(size)
+
+
+def table(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns, the first row as the heading."""
+    widths = [max(len(cell) for cell in column) for column in zip(*rows, strict=True)]
+    for row in rows:
+        click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())

@@ -1,0 +1,150 @@
+"""``lightmail demo``: the embedded server in the foreground, with an account and a few messages to look at."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import signal
+import smtplib
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Awaitable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Final
+
+import click
+
+from lightmail import app
+from lightmail.app import Rows
+from lightmail.auth.passwords import hash_password
+from lightmail.cli.common import in_reactor
+from lightmail.cli.samples import sample_messages
+from lightmail.config import Config, load
+from lightmail.errors import AlreadyExists, StartupError
+from lightmail.model import INBOX
+from lightmail.operations import accounts as operations
+from lightmail.store import accounts, mailboxes
+
+DOMAIN: Final = "example.org"
+ADDRESS: Final = f"demo@{DOMAIN}"
+_READY_SECONDS: Final = 60.0
+_STOP_SECONDS: Final = 60.0
+
+
+@click.command("demo")
+def demo() -> None:
+    """Run the embedded server with a demo account and a few messages, in the foreground.
+
+    Everything is kept in ./var; running it again finds the mail of the first time.
+    """
+    # An empty LIGHTMAIL_CONFIG means: embedded, even where /etc/lightmail/config.ini exists.
+    environ = {**os.environ, "LIGHTMAIL_CONFIG": ""}
+    config = load(None, environ)
+    if config.lmtp is None or config.api is None or config.imap is None or config.pop3 is None:
+        raise StartupError("The demo needs every service of the embedded default.")
+    password = _password(Path(config.system.data_directory) / "demo-password")
+    hashed = hash_password(password)
+
+    def prepare(reactor: Any) -> Awaitable[bool]:
+        return app.with_rows(config, lambda rows: _prepare(rows, hashed), reactor, migrating=True)
+
+    untouched = in_reactor(prepare)
+    twistd = Path(sys.executable).with_name("twistd")
+    server = subprocess.Popen([twistd, "--nodaemon", "--pidfile=", "lightmail"], env=environ)
+    signal.signal(signal.SIGTERM, lambda _number, _frame: server.terminate())
+    try:
+        _wait_until_ready(server, config.api.bind, config.api.port)
+        if untouched:
+            _deliver(config.lmtp.bind, config.lmtp.port)
+        click.echo(_welcome(config, password))
+        sys.exit(server.wait())
+    except KeyboardInterrupt:
+        # Ctrl-C reached the server, too: it is stopping already.
+        sys.exit(server.wait(_STOP_SECONDS))
+    finally:
+        if server.poll() is None:
+            server.terminate()
+            server.wait(_STOP_SECONDS)
+
+
+async def _prepare(rows: Rows, password_hash: str) -> bool:
+    """Make the schema, the domain and the account, or give the account the password; True when no mail ever came."""
+    await rows.database.migrate()
+    with suppress(AlreadyExists):
+        await operations.add_domain(rows.transactions, DOMAIN)
+    try:
+        await operations.add_account(rows.transactions, ADDRESS, password_hash)
+    except AlreadyExists:
+        await operations.set_password(rows.transactions, ADDRESS, password_hash)
+    found = await rows.database.read("demo", accounts.by_address_txn, ADDRESS)
+    assert found is not None
+    inbox = await rows.database.read("demo", mailboxes.by_name_txn, found[0].id, INBOX)
+    return inbox is None or inbox.uidnext == 1
+
+
+def _password(path: Path) -> str:
+    """The demo account's password: made once, then found again in `path`."""
+    try:
+        return path.read_text("ascii").strip()
+    except FileNotFoundError:
+        password = "-".join(secrets.token_hex(2) for _ in range(3))
+    except (OSError, UnicodeDecodeError):
+        raise StartupError(f"{path} cannot be read; remove it, or run as its owner.") from None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
+            file.write(password + "\n")
+    except OSError as error:
+        raise StartupError(f"{path} cannot be written: {error.strerror}; run where you may write.") from None
+    return password
+
+
+def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> None:
+    deadline = time.monotonic() + _READY_SECONDS
+    while time.monotonic() < deadline:
+        if server.poll() is not None:
+            sys.exit(server.returncode or 1)  # it has said why
+        try:
+            with urllib.request.urlopen(f"http://{_host(host)}:{port}/ready", timeout=5):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.1)
+    raise StartupError(f"The server was not ready within {_READY_SECONDS:.0f} s; see its log above.")
+
+
+def _deliver(host: str, port: int) -> None:
+    with smtplib.LMTP(host, port) as lmtp:
+        for message in sample_messages(ADDRESS):
+            lmtp.sendmail("welcome@example.org", [ADDRESS], message)
+
+
+def _welcome(config: Config, password: str) -> str:
+    assert config.imap is not None
+    assert config.pop3 is not None
+    assert config.lmtp is not None
+    assert config.api is not None
+    assert config.tls is not None
+    imap, pop3, lmtp, api = config.imap, config.pop3, config.lmtp, config.api
+    return f"""
+LightMail is running; its data is in {config.system.data_directory}. Ctrl-C stops it.
+
+demo account: {ADDRESS} password: {password}
+
+Settings for a mail client (user name: {ADDRESS}):
+  IMAP    {imap.bind}  port {imap.ssl_port} with TLS, or {imap.port} with STARTTLS
+  POP3    {pop3.bind}  port {pop3.ssl_port} with TLS, or {pop3.port} with STARTTLS
+  The certificate signs itself: accept it once, or trust {config.tls.cert}
+
+Mail comes in over LMTP at {lmtp.bind} port {lmtp.port}; http://{_host(api.bind)}:{api.port}/metrics tells how it goes.
+
+A first look:
+  curl --insecure --user {ADDRESS}:{password} 'imaps://{_host(imap.bind)}:{imap.ssl_port}/INBOX;MAILINDEX=1'
+"""
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -1,0 +1,113 @@
+"""The HTTP pages over a real loopback connection: health, readiness, metrics."""
+
+from __future__ import annotations
+
+import http.client
+import json
+from collections.abc import Iterator
+
+import pytest
+from twisted.internet import reactor
+from twisted.internet.defer import Deferred
+
+from lightmail.errors import Unavailable
+from lightmail.web import Readiness, make_site
+from tests.support.reactor import call, run
+
+
+class Site:
+    """The pages on a port of their own; `failing` and `hanging` say what the checks do."""
+
+    def __init__(self) -> None:
+        self.failing = self.hanging = False
+        self.asked = 0
+        self.readiness = Readiness({"database": self._check, "objects": self._fine}, reactor, 0.2)
+        self.port = call(reactor.listenTCP, 0, make_site(self.readiness, reactor), 50, "127.0.0.1")
+
+    async def _check(self) -> None:
+        self.asked += 1
+        if self.failing:
+            raise Unavailable
+        if self.hanging:
+            await Deferred()
+
+    async def _fine(self) -> None:
+        pass
+
+    def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str, bytes]:
+        connection = http.client.HTTPConnection("127.0.0.1", self.port.getHost().port, timeout=15)
+        try:
+            connection.request(method, path, headers=headers)
+            answer = connection.getresponse()
+            return answer.status, answer.getheader("content-type") or "", answer.read()
+        finally:
+            connection.close()
+
+    def close(self) -> None:
+        async def stop() -> None:
+            await self.port.stopListening()
+
+        run(stop())
+
+
+@pytest.fixture
+def site() -> Iterator[Site]:
+    site = Site()
+    yield site
+    site.close()
+
+
+def test_health(site):
+    assert site.get("/health") == (200, "text/plain; charset=utf-8", b"ok\n")
+
+
+def test_ready(site):
+    status, kind, body = site.get("/ready")
+    assert (status, kind) == (200, "application/json")
+    assert json.loads(body) == {"ready": True, "checks": {"database": "ok", "objects": "ok"}}
+
+
+def test_not_ready_while_a_check_fails(site):
+    site.failing = True
+    status, _, body = site.get("/ready")
+    assert status == 503
+    assert json.loads(body)["checks"] == {"database": "failed", "objects": "ok"}
+
+
+def test_a_check_that_hangs_has_failed(site):
+    site.hanging = True
+    status, _, body = site.get("/ready")
+    assert status == 503
+    assert json.loads(body)["checks"]["database"] == "failed"
+
+
+def test_answers_are_kept_for_a_moment(site):
+    for _ in range(5):
+        site.get("/ready")
+    assert site.asked == 1
+
+
+def test_not_ready_while_stopping(site):
+    site.readiness.stop()
+    status, _, body = site.get("/ready")
+    assert status == 503
+    assert json.loads(body) == {"ready": False, "checks": {"server": "stopping"}}
+
+
+def test_metrics(site):
+    status, kind, body = site.get("/metrics")
+    assert status == 200
+    assert kind.startswith("text/plain")
+    assert b"lightmail_build_info{version=" in body
+    assert b"# TYPE lightmail_delivery_stage_seconds histogram" in body
+
+
+def test_other_pages_and_methods(site):
+    assert site.get("/")[0] == 404
+    assert site.get("/healthy")[0] == 404
+    assert site.get("/health", "POST")[0] == 405
+
+
+def test_a_big_body_is_cut_off(site):
+    with pytest.raises((http.client.HTTPException, ConnectionError)):
+        site.get("/health", "POST", **{"Content-Length": str(1 << 30)})
