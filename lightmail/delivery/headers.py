@@ -69,7 +69,7 @@ class Signs:
 
 
 class HeaderWatch:
-    """Collects the header block from a message's octets as they pass; ``octets`` it keeps, some HEADER_OCTETS at most."""
+    """Collects the header block from a message's octets as they pass: ``octets`` kept, about HEADER_OCTETS at most."""
 
     __slots__ = ("_chunks", "_complete", "_tail", "octets")
 

@@ -1,0 +1,362 @@
+"""One LMTP connection (RFC 2033): commands in order, replies in order, the data in a phase of its own.
+
+The whole conversation is one coroutine over a :class:`~lightmail.channel.Channel`, so that pipelined commands, a QUIT
+behind a DATA too, need no queue here: what was sent ahead waits in the channel until the command before it is answered.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Awaitable, Callable
+from ipaddress import ip_address
+from typing import Any, ClassVar, Final, cast
+
+from twisted.internet.defer import Deferred, DeferredSemaphore
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lightmail.channel import Channel, Closed, Draining, LineTooLong, TimedOut, Transport
+from lightmail.delivery.addresses import Target, route
+from lightmail.delivery.headers import Trace
+from lightmail.delivery.incoming import Incoming
+from lightmail.errors import MailError, TooBig
+from lightmail.lmtp import commands
+from lightmail.lmtp.commands import Chunk, Sender
+from lightmail.lmtp.dotted import DottedData
+from lightmail.lmtp.handover import Envelope, hand_over
+from lightmail.lmtp.replies import Refused, Reply, refusal
+from lightmail.lmtp.services import LmtpServices
+
+# RFC 5321 section 4.5.3.2 asks servers to wait five minutes for a command.
+TIMEOUT_SECONDS: Final = 300.0
+# An overlong line is read to its end, to be refused once; a peer that never ends it is cut off.
+ENDLESS_LINE_OCTETS: Final = 1 << 20
+# A message over the bound is read to its end up to this multiple of the bound, so that the client hears why.
+OVERRUN: Final = 16
+# A message's data must be complete within this time, however slowly it trickles.
+MESSAGE_SECONDS: Final = 3600.0
+# Recipients whose routes are looked up in one hand-off to the database.
+LOOKED_UP_TOGETHER: Final = 100
+# Octets taken from the input at once while data arrives.
+CHUNK_OCTETS: Final = 64 << 10
+
+_CAPABILITIES: Final = ("PIPELINING", "8BITMIME", "SMTPUTF8", "ENHANCEDSTATUSCODES", "CHUNKING")
+
+
+class LmtpServer(Protocol):
+    """A session. `turns` bounds the deliveries in progress; `ended` is called once when the session is over."""
+
+    log: ClassVar[Logger] = Logger()
+
+    def __init__(self, services: LmtpServices, turns: DeferredSemaphore, ended: Callable[[LmtpServer], None]) -> None:
+        self.id = secrets.token_hex(6)
+        self._services = services
+        self._turns = turns
+        self._ended = ended
+        self._client = ""
+        self._bad_commands = 0
+        self._transactions = 0
+        self._sender: Sender | None = None
+        self._routes: list[tuple[Target, ...]] = []
+        self._chunks: Incoming | None = None  # what BDAT has brought so far
+
+    # What Twisted calls
+
+    def connectionMade(self) -> None:
+        """Greet, and begin the conversation."""
+        self._channel = Channel(cast(Transport, self.transport), self._services.reactor, TIMEOUT_SECONDS)
+        self._say(Reply(220, "", f"{self._services.hostname} LMTP LightMail ready"))
+        Deferred.fromCoroutine(self._session())
+
+    def dataReceived(self, data: bytes) -> None:
+        """Take in octets."""
+        self._channel.received(data)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The conversation ends at its next word; a delivery in progress runs to its end."""
+        self._channel.lost()
+
+    def drain(self) -> None:
+        """End the session once it is between two commands."""
+        self._channel.drain()
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self._channel.abort()
+
+    # The conversation
+
+    async def _session(self) -> None:
+        try:
+            await self._converse()
+        except Closed:
+            pass
+        except TimedOut:
+            self._bye(421, "4.4.2", "Timed out, closing")
+        except Draining:
+            self._bye(421, "4.3.2", "The server is stopping, try again later")
+        except Exception:
+            self.log.failure("lmtp session {session} failed", session=self.id)
+            self._bye(421, "4.3.0", "Internal error, it has been logged")
+        finally:
+            self._reset()
+            self._ended(self)
+
+    async def _converse(self) -> None:
+        channel = self._channel
+        most = self._services.limits.line_octets_before_login
+        while not channel.is_closed:
+            await channel.drained()
+            try:
+                line = await channel.line(most)
+            except LineTooLong:
+                if not await channel.skip_line(ENDLESS_LINE_OCTETS):
+                    self._bye(500, "5.5.6", "Line too long")
+                    return
+                self._refuse(Reply(500, "5.5.6", "Line too long"))
+                continue
+            await self._command(line)
+
+    async def _command(self, line: bytes) -> None:
+        try:
+            verb, rest = commands.command(line)
+            run = self._COMMANDS.get(verb)
+            if run is None:
+                raise Refused(500, "5.5.1", "Command not recognized")
+            if self._chunks is not None and verb in (b"MAIL", b"RCPT", b"DATA"):
+                raise Refused(503, "5.5.1", "BDAT must go on, or RSET")
+            await run(self, rest)
+        except Refused as refused:
+            self._refuse(refused.reply)
+        except MailError as error:
+            self._say(refusal(error))
+
+    async def _lhlo(self, rest: bytes) -> None:
+        self._client = commands.lhlo(rest)
+        self._reset()
+        size = f"SIZE {self._services.config.max_message_octets}"
+        lines = [self._services.hostname, *_CAPABILITIES]
+        self._channel.write("".join(f"250-{line}\r\n" for line in lines).encode() + f"250 {size}\r\n".encode())
+
+    async def _no_helo(self, rest: bytes) -> None:
+        raise Refused(500, "5.5.1", "This is LMTP: say LHLO")
+
+    async def _mail(self, rest: bytes) -> None:
+        if not self._client:
+            raise Refused(503, "5.5.1", "Say LHLO first")
+        if self._sender is not None:
+            raise Refused(503, "5.5.1", "There is a sender already")
+        sender = commands.mail(rest)
+        if sender.octets is not None and sender.octets > self._services.config.max_message_octets:
+            raise TooBig
+        self._sender = sender
+        self._say(Reply(250, "2.1.0", "Sender OK"))
+
+    async def _rcpt(self, rest: bytes) -> None:
+        """One RCPT, and those sent ahead right behind it: their routes are looked up together."""
+        if self._sender is None:
+            raise Refused(503, "5.5.1", "MAIL first")
+        given = [self._recipient(rest)]
+        most = self._services.limits.line_octets_before_login
+        while len(given) < LOOKED_UP_TOGETHER and (line := self._channel.next_line_if(b"RCPT ", most)) is not None:
+            given.append(self._recipient(line[5:]))
+        addresses = [address for address in given if isinstance(address, str)]
+        routes = iter(await self._look_up(addresses))
+        for address in given:
+            self._accept(next(routes) if isinstance(address, str) else address)
+
+    def _recipient(self, rest: bytes) -> str | Reply:
+        try:
+            return commands.rcpt(rest)
+        except Refused as refused:
+            return refused.reply
+
+    async def _look_up(self, addresses: list[str]) -> list[list[Target] | MailError]:
+        if not addresses:
+            return []
+        services = self._services
+        try:
+            return await route(services.database, addresses, services.hostname, services.config.subaddress_mailboxes)
+        except MailError as error:
+            return [error] * len(addresses)
+
+    def _accept(self, found: list[Target] | MailError | Reply) -> None:
+        if isinstance(found, Reply):
+            self._refuse(found)
+        elif isinstance(found, MailError):
+            self._say(refusal(found))
+        elif len(self._routes) >= self._services.limits.recipients:
+            self._say(Reply(452, "4.5.3", "Too many recipients"))
+        else:
+            self._routes.append(tuple(found))
+            self._say(Reply(250, "2.1.5", "Recipient OK"))
+
+    async def _data(self, rest: bytes) -> None:
+        if rest:
+            raise Refused(501, "5.5.4", "Syntax: DATA")
+        if self._sender is None or not self._routes:
+            raise Refused(503, "5.5.1", "No valid recipients")
+        self._say(Reply(354, "", "Send the message, end it with CRLF.CRLF"))
+        incoming = self._new_message()
+        try:
+            if await self._receive_dotted(incoming):
+                await self._finish(incoming)
+        finally:
+            incoming.close()
+
+    async def _receive_dotted(self, incoming: Incoming) -> bool:
+        """Take in the data to its end; False when the message was so far over the bound that we hang up."""
+        dotted = DottedData()
+        by = self._services.reactor.seconds() + MESSAGE_SECONDS
+        while dotted.rest is None:
+            await self._take(incoming, dotted.feed(await self._channel.some()), by)
+            if self._overrun(incoming.octets):
+                return False
+        if dotted.rest:
+            self._channel.unread(dotted.rest)
+        return True
+
+    async def _bdat(self, rest: bytes) -> None:
+        chunk = commands.bdat(rest)
+        if chunk is None:
+            self._bye(501, "5.5.4", "Syntax: BDAT octets [LAST]")
+            return
+        wanted = self._sender is not None and bool(self._routes)
+        if self._chunks is None and wanted:
+            self._chunks = self._new_message()
+        if not await self._receive_chunk(chunk, self._chunks):
+            return
+        incoming = self._chunks
+        if incoming is None:
+            raise Refused(503, "5.5.1", "No valid recipients")
+        if chunk.last:
+            await self._finish(incoming)
+        elif incoming.failure is not None:
+            # RFC 3030 section 2: after a chunk has failed only RSET helps; later chunks are read and refused.
+            failure = incoming.failure
+            self._reset()
+            raise failure
+        else:
+            self._say(Reply(250, "2.0.0", f"{chunk.octets} octets received"))
+
+    async def _receive_chunk(self, chunk: Chunk, incoming: Incoming | None) -> bool:
+        """Take in exactly the chunk's octets, into nothing where there is no transaction; False when we hang up."""
+        before = incoming.octets if incoming is not None else 0
+        if self._overrun(before + chunk.octets):
+            return False
+        left = chunk.octets
+        by = self._services.reactor.seconds() + MESSAGE_SECONDS
+        while left:
+            data = await self._channel.some(min(left, CHUNK_OCTETS))
+            left -= len(data)
+            await self._take(incoming, data, by)
+        return True
+
+    async def _take(self, incoming: Incoming | None, data: bytes, by: float) -> None:
+        """Add message octets, at the pace of the spool; TimedOut past the moment `by`."""
+        if incoming is not None:
+            incoming.write(data)
+            if incoming.needs_flush:
+                await incoming.flush()
+        if self._services.reactor.seconds() > by:
+            raise TimedOut
+
+    def _overrun(self, octets: int) -> bool:
+        """Hang up on a message that is absurdly far over the bound; each recipient is told why."""
+        if octets <= OVERRUN * self._services.config.max_message_octets:
+            return False
+        for _ in self._routes or [()]:
+            self._say(refusal(TooBig()))
+        self._channel.close()
+        return True
+
+    async def _finish(self, incoming: Incoming) -> None:
+        """The message is complete: deliver it, and reply to each recipient."""
+        assert self._sender is not None
+        self._transactions += 1
+        trace = Trace(
+            client=self._client,
+            peer=self._peer(),
+            hostname=self._services.hostname,
+            protocol="UTF8LMTP" if self._sender.utf8 else "LMTP",
+            id=f"{self.id}.{self._transactions}",
+        )
+        envelope = Envelope(self._sender.address, tuple(self._routes))
+        replies = await hand_over(self._services, self._turns, envelope, incoming, trace)
+        self.log.info(
+            "delivery {id} of {octets} octets: {delivered} of {recipients} recipients",
+            id=trace.id,
+            octets=incoming.octets,
+            delivered=sum(reply.positive for reply in replies),
+            recipients=len(replies),
+        )
+        self._reset()
+        self._channel.write(b"".join(reply.wire for reply in replies))
+
+    async def _rset(self, rest: bytes) -> None:
+        self._reset()
+        self._say(Reply(250, "2.0.0", "OK"))
+
+    async def _noop(self, rest: bytes) -> None:
+        self._say(Reply(250, "2.0.0", "OK"))
+
+    async def _vrfy(self, rest: bytes) -> None:
+        self._say(Reply(252, "2.5.0", "Use RCPT, it tells"))
+
+    async def _help(self, rest: bytes) -> None:
+        self._say(Reply(214, "2.0.0", "LHLO MAIL RCPT DATA BDAT RSET NOOP VRFY HELP QUIT"))
+
+    async def _quit(self, rest: bytes) -> None:
+        self._bye(221, "2.0.0", "Bye")
+
+    _COMMANDS: ClassVar[dict[bytes, Callable[[LmtpServer, bytes], Awaitable[None]]]] = {
+        b"LHLO": _lhlo,
+        b"HELO": _no_helo,
+        b"EHLO": _no_helo,
+        b"MAIL": _mail,
+        b"RCPT": _rcpt,
+        b"DATA": _data,
+        b"BDAT": _bdat,
+        b"RSET": _rset,
+        b"NOOP": _noop,
+        b"VRFY": _vrfy,
+        b"HELP": _help,
+        b"QUIT": _quit,
+    }
+
+    # Small things
+
+    def _new_message(self) -> Incoming:
+        return Incoming(self._services.spools, self._services.config.max_message_octets)
+
+    def _reset(self) -> None:
+        """Forget the mail transaction."""
+        self._sender = None
+        self._routes = []
+        if self._chunks is not None:
+            self._chunks.close()
+            self._chunks = None
+
+    def _say(self, reply: Reply) -> None:
+        self._channel.write(reply.wire)
+
+    def _refuse(self, reply: Reply) -> None:
+        """Answer a bad command, and hang up on a peer that sends nothing else."""
+        self._say(reply)
+        self._bad_commands += 1
+        if self._bad_commands > self._services.limits.bad_commands:
+            self._bye(421, "4.7.0", "Too many errors")
+
+    def _bye(self, code: int, enhanced: str, text: str) -> None:
+        self._say(Reply(code, enhanced, text))
+        self._channel.close()
+
+    def _peer(self) -> str:
+        """The client's address as the inside of an address literal (RFC 5321 section 4.1.3); "" for a Unix socket."""
+        transport: Any = self.transport
+        host = getattr(transport.getPeer(), "host", None)
+        if not host:
+            return ""
+        literal = str(host)
+        return f"IPv6:{literal}" if ip_address(literal.partition("%")[0]).version == 6 else literal

@@ -1,0 +1,93 @@
+"""Takes POP3 connections in, up to bounds, and ends them in an orderly way."""
+
+from __future__ import annotations
+
+from collections import Counter
+from ipaddress import ip_address
+from typing import Any, Final, cast
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as WaitedTooLong
+from twisted.internet.protocol import Protocol, ServerFactory
+
+from lightmail.channel import Transport
+from lightmail.metrics import SESSIONS
+from lightmail.pop3.server import Pop3Server
+from lightmail.pop3.services import Pop3Services
+
+
+class _TurnedAway(Protocol):
+    """One connection too many."""
+
+    def connectionMade(self) -> None:
+        transport = cast(Transport, self.transport)
+        transport.write(b"-ERR [SYS/TEMP] Too many connections, try again later\r\n")
+        transport.loseConnection()
+
+
+class Pop3Factory(ServerFactory):
+    """Makes a session of each connection. The bound per address is for those that have not logged in."""
+
+    noisy = False
+
+    def __init__(self, services: Pop3Services) -> None:
+        self._services = services
+        self._sessions: set[Pop3Server] = set()
+        self._strangers: Counter[str] = Counter()
+        self._draining: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: Any) -> Protocol:
+        """A session, or a refusal where there are too many."""
+        address = str(getattr(addr, "host", ""))
+        if self._draining is not None or self._is_full(address):
+            return _TurnedAway()
+        session = Pop3Server(self._services, address, is_loopback(address), known=self._known, ended=self._ended)
+        session.factory = self  # type: ignore[assignment]  # Twisted declares None
+        self._sessions.add(session)
+        self._strangers[address] += 1
+        SESSIONS.labels("pop3").inc()
+        return session
+
+    async def drain(self, seconds: float) -> None:
+        """Refuse new sessions and return when those that are have ended; after `seconds` they are cut off."""
+        self._draining = Deferred()
+        for session in tuple(self._sessions):
+            session.drain()
+        if not self._sessions:
+            return
+        self._draining.addTimeout(seconds, self._services.reactor)
+        try:
+            await self._draining
+        except WaitedTooLong:
+            for session in tuple(self._sessions):
+                session.abort()
+
+    def _is_full(self, address: str) -> bool:
+        if len(self._sessions) >= self._services.config.max_connections:
+            return True
+        limits = self._services.limits
+        if self._strangers[address] < limits.connections_per_address_before_login or not address:
+            return False
+        client = ip_address(address.partition("%")[0])
+        return not any(client in network for network in limits.trusted_networks)
+
+    def _known(self, session: Pop3Server) -> None:
+        """The session has logged in, or ended: it is no stranger any more."""
+        self._strangers[session.address] -= 1
+        if not self._strangers[session.address]:
+            del self._strangers[session.address]
+
+    def _ended(self, session: Pop3Server) -> None:
+        self._sessions.discard(session)
+        SESSIONS.labels("pop3").dec()
+        if self._draining is not None and not self._sessions and not self._draining.called:
+            self._draining.callback(None)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether `address` (an IP address; empty for a Unix socket) is this host's own."""
+    if not address:
+        return True
+    ip: Final = ip_address(address.partition("%")[0])
+    mapped = getattr(ip, "ipv4_mapped", None)
+    return ip.is_loopback or (mapped is not None and mapped.is_loopback)
