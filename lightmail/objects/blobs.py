@@ -86,6 +86,10 @@ class Blobs:
             raise result
         return result
 
+    def read_blocking(self, ref: BlobRef) -> bytes:
+        """The whole of a blob, read in the caller's thread: for contracts of others that cannot wait."""
+        return self._reader.read(ref, 0, ref.octets)
+
     async def read_many(self, wanted: Sequence[tuple[BlobRef, int, int]]) -> list[bytes | MailError]:
         """The octets of many ranges, in their order, or why one cannot be had; the caller bounds their sum.
 

@@ -1,0 +1,138 @@
+"""Reading what a plan needs: renderings for a window of messages, octets for a batch of them in one hand-off."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+from lightmail.errors import MailError
+from lightmail.imap.fetch.items import Needs
+from lightmail.imap.fetch.plan import STREAM_OCTETS, Plan
+from lightmail.imap.fetch.sections import Section
+from lightmail.imap.fetch.window import Window, chosen
+from lightmail.model import BlobRef, ObjectId
+from lightmail.store.blobs import refs_txn
+
+if TYPE_CHECKING:
+    from lightmail.imap.services import ImapServices
+    from lightmail.index.columns import Rows
+    from lightmail.model import Account
+
+# Sections of one message are read as one range where that costs little more than what lies between them.
+_GAP_OCTETS: Final = 1 << 16
+
+Range: TypeAlias = tuple[int, int]
+
+
+@dataclass(slots=True)
+class Loaded:
+    """A window whose renderings are there, the octets that its sections want, and the messages that lack something."""
+
+    window: Window
+    wants: list[MessageWants]
+    missing: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class MessageWants:
+    """What one message's sections want of its object.
+
+    ``ranges`` is a range for each section, None for a part that is not there. ``reads`` are the ranges to read for
+    them, one for all where they lie close together; ``octets`` is how much that is.
+    """
+
+    ref: BlobRef
+    ranges: Sequence[Range | None]
+    reads: Sequence[Range]
+    octets: int
+
+    @property
+    def large(self) -> bool:
+        """Whether it is to be streamed, not held."""
+        return self.octets > STREAM_OCTETS
+
+
+def message_wants(ref: BlobRef, ranges: Sequence[Range | None]) -> MessageWants:
+    """The reads that some ranges of a message take; empty ranges take none."""
+    reads = [pair for pair in ranges if pair is not None and pair[0] < pair[1]]
+    octets = sum(stop - start for start, stop in reads)
+    if len(reads) > 1:
+        first, last = min(start for start, _ in reads), max(stop for _, stop in reads)
+        if last - first <= octets + _GAP_OCTETS:
+            reads, octets = [(first, last)], last - first
+    return MessageWants(ref, ranges, reads, octets)
+
+
+async def load(
+    services: ImapServices, account: Account, plan: Plan, rows: Rows, flag_text: Mapping[int, bytes]
+) -> Loaded:
+    """Read the renderings and places of objects that `plan` needs for `rows`, a window of them."""
+    window = Window(rows, flag_text)
+    needs, rendered = plan.needs, services.rendered
+    objects = rows.objects
+    read: list[Mapping[ObjectId, object]] = []
+    parts: Mapping[ObjectId, bytes] = {}
+    refs: Mapping[ObjectId, BlobRef] = {}
+    if Needs.STRUCTURE in needs:
+        window.structures = await rendered.envelopes(account, objects)
+        read.append(window.structures)
+    if Needs.HEADER in needs:
+        window.headers = await rendered.headers(account, objects)
+        read.append(window.headers)
+    if Needs.PARTS in needs:
+        parts = await rendered.parts(account, objects)
+        read.append(parts)
+    if Needs.OBJECT in needs:
+        refs = await services.database.read("blob refs", refs_txn, account, objects)
+        read.append(refs)
+    missing: list[int] = []
+    if any(len(found) < len(objects) for found in read):
+        present = [at for at, of in enumerate(objects) if all(of in found for found in read)]
+        missing = sorted(set(rows.uids).difference(rows.uids[at] for at in present))
+        window.rows = chosen(rows, present)
+    return Loaded(window, _wants(plan.sections, window.rows, refs, parts), missing)
+
+
+def _wants(
+    sections: Sequence[Section], rows: Rows, refs: Mapping[ObjectId, BlobRef], parts: Mapping[ObjectId, bytes]
+) -> list[MessageWants]:
+    if not sections:
+        return []
+    wants = []
+    for of in rows.objects:
+        ref, packed = refs[of], parts.get(of, b"")
+        wants.append(message_wants(ref, [section.wanted(packed, ref.octets) for section in sections]))
+    return wants
+
+
+async def read_batch(
+    services: ImapServices, sections: Sequence[Section], wants: Sequence[MessageWants]
+) -> list[list[bytes | None] | MailError]:
+    """For each message the octets that answer its sections, or why they cannot be had. One hand-off for all."""
+    jobs = [(message.ref, start, stop) for message in wants for start, stop in message.reads]
+    results = iter(await services.blobs.read_many(jobs) if jobs else ())
+    return [_answer(sections, message, [next(results) for _ in message.reads]) for message in wants]
+
+
+def _answer(
+    sections: Sequence[Section], message: MessageWants, results: Sequence[bytes | MailError]
+) -> list[bytes | None] | MailError:
+    read: list[bytes] = []
+    for octets in results:
+        if isinstance(octets, MailError):
+            return octets
+        read.append(octets)
+    following = iter(read)
+    answers: list[bytes | None] = []
+    for section, pair in zip(sections, message.ranges, strict=True):
+        if pair is None:
+            answers.append(None)
+        elif pair[0] == pair[1]:
+            answers.append(section.of(b""))
+        elif len(read) == 1:
+            base = message.reads[0][0]
+            answers.append(section.of(read[0][pair[0] - base : pair[1] - base]))
+        else:
+            answers.append(section.of(next(following)))
+    return answers

@@ -1,0 +1,27 @@
+"""From windows to octets: the answers of FETCH, in pieces of about 64 KiB."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from lightmail.imap.fetch.plan import Plan
+from lightmail.imap.fetch.window import Window
+
+PIECE_OCTETS: Final = 1 << 16
+
+
+def answers(plan: Plan, window: Window) -> list[bytes]:
+    """``* n FETCH (…)`` of each message of the window."""
+    form = plan.form
+    columns = [item.column(window) for item in plan.items]
+    return [form % row for row in zip(window.rows.seqs, *columns, strict=True)]
+
+
+def pieces(octets: bytes) -> Iterator[bytes]:
+    """`octets` cut so that whoever sends them can wait for a slow reader in between."""
+    if len(octets) <= 2 * PIECE_OCTETS:
+        yield octets
+        return
+    for start in range(0, len(octets), PIECE_OCTETS):
+        yield octets[start : start + PIECE_OCTETS]

@@ -1,0 +1,265 @@
+"""SEARCH and UID SEARCH (RFC 3501 section 6.4.4): the keys' table, their reading, and the answer.
+
+The reader makes :mod:`lightmail.search.criteria` of the keys; what they cost to answer is no matter of the protocol.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from lightmail.errors import LimitReached
+from lightmail.imap.commands import OK, SELECT, Command, Completion
+from lightmail.imap.fetch.render import pieces
+from lightmail.imap.sources import ServiceSources
+from lightmail.imap.tokens import Bad, Tokens
+from lightmail.index.keywords import RECENT
+from lightmail.index.view import EVERYTHING
+from lightmail.search.criteria import (
+    All,
+    And,
+    Arrived,
+    Column,
+    Criteria,
+    HasFlag,
+    InBody,
+    InColumn,
+    InHeader,
+    IsRecent,
+    Not,
+    Numbered,
+    Or,
+    Sent,
+    Sized,
+)
+from lightmail.search.evaluate import search
+from lightmail.search.sources import Scope
+from lightmail.turns import Turn
+
+if TYPE_CHECKING:
+    from lightmail.imap.mailbox import SelectedMailbox
+    from lightmail.imap.server import ImapServer
+    from lightmail.imap.services import ImapServices
+
+# What can be read at all; how many keys are answered is for the configuration to say (`limits.search_keys`).
+KEYS_READ: Final = 128
+CHARSETS: Final = (b"US-ASCII", b"UTF-8")
+_BAD_CHARSET: Final = Completion(
+    b"NO", b"BADCHARSET (" + b" ".join(CHARSETS) + b")", b"Strings can be searched for in these charsets only."
+)
+_DAY_US: Final = 86_400_000_000
+_EPOCH: Final = dt.date(1970, 1, 1)
+
+# The fields that have a column of their own are searched there by HEADER too.
+_FIELD_COLUMNS: Final = {
+    b"subject": Column.SUBJECT,
+    b"from": Column.FROM,
+    b"to": Column.TO,
+    b"cc": Column.CC,
+    b"bcc": Column.BCC,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class SearchArgs:
+    """What to look for, in so many keys; None where the strings are in a charset that is not supported."""
+
+    criteria: Criteria | None
+    keys: int = 0
+
+
+class _KeyReader:
+    """Takes search keys from a command's arguments, and counts them."""
+
+    def __init__(self, tokens: Tokens) -> None:
+        self.tokens = tokens
+        self.count = 0
+
+    def keys(self) -> And:
+        """``search-key *(SP search-key)`` to the command's end."""
+        nodes = [self.key()]
+        while not self.tokens.at_end and self.tokens.skip(b" "):
+            if self.tokens.at_end:
+                break  # a trailing space
+            nodes.append(self.key())
+        self.tokens.end()
+        return And(tuple(nodes))
+
+    def key(self) -> Criteria:
+        """``search-key``. Every key counts, those within NOT, OR and parentheses too, which bounds the nesting."""
+        self.count += 1
+        if self.count > KEYS_READ:
+            raise LimitReached("Too many search keys.")
+        first = self.tokens.peek()
+        if first == b"(":
+            return And(tuple(self.tokens.list(self.key, empty=False)))
+        if first.isdigit() or first == b"*":
+            return Numbered(self.tokens.sequence_set(), by_uid=False)
+        name = self.tokens.word()
+        read = KEYS.get(name)
+        if read is None:
+            raise Bad("Unknown search key")
+        return read(self)
+
+    def text(self) -> str:
+        """``SP astring`` in UTF-8 (of which US-ASCII is a part), folded as the store's texts are."""
+        self.tokens.sp()
+        try:
+            return self.tokens.astring().decode("utf-8").casefold()
+        except UnicodeDecodeError:
+            raise Bad("The search string is not valid UTF-8") from None
+
+    def day_us(self) -> int:
+        """``SP date`` as the microsecond the day begins."""
+        self.tokens.sp()
+        return (self.tokens.date() - _EPOCH).days * _DAY_US
+
+    def number(self) -> int:
+        """``SP number``; sizes above 32 bits are taken too."""
+        self.tokens.sp()
+        return self.tokens.number64()
+
+    def flag(self) -> HasFlag:
+        """``SP flag-keyword``"""
+        self.tokens.sp()
+        return HasFlag(self.tokens.flag())
+
+    def header(self) -> Criteria:
+        """``SP header-fld-name SP astring``"""
+        self.tokens.sp()
+        name = self.tokens.astring().lower()
+        text = self.text()
+        if text and name in _FIELD_COLUMNS:
+            return InColumn(_FIELD_COLUMNS[name], text)
+        return InHeader(name, text)
+
+    def either(self) -> Or:
+        """``SP search-key SP search-key``"""
+        self.tokens.sp()
+        left = self.key()
+        self.tokens.sp()
+        return Or((left, self.key()))
+
+    def negated(self) -> Not:
+        """``SP search-key``"""
+        self.tokens.sp()
+        return Not(self.key())
+
+    def uids(self) -> Numbered:
+        """``SP sequence-set``"""
+        self.tokens.sp()
+        return Numbered(self.tokens.sequence_set(), by_uid=True)
+
+
+def _flag(name: bytes) -> Callable[[_KeyReader], Criteria]:
+    return lambda reader: HasFlag(name)
+
+
+def _not_flag(name: bytes) -> Callable[[_KeyReader], Criteria]:
+    return lambda reader: Not(HasFlag(name))
+
+
+def _in(column: Column) -> Callable[[_KeyReader], Criteria]:
+    return lambda reader: InColumn(column, reader.text())
+
+
+def _before(field: type[Arrived] | type[Sent]) -> Callable[[_KeyReader], Criteria]:
+    return lambda reader: field(None, reader.day_us())
+
+
+def _since(field: type[Arrived] | type[Sent]) -> Callable[[_KeyReader], Criteria]:
+    return lambda reader: field(reader.day_us(), None)
+
+
+def _on(field: type[Arrived] | type[Sent]) -> Callable[[_KeyReader], Criteria]:
+    def read(reader: _KeyReader) -> Criteria:
+        day_us = reader.day_us()
+        return field(day_us, day_us + _DAY_US)
+
+    return read
+
+
+# Each key of RFC 3501 section 6.4.4; sequence sets and parentheses, which have no name, are the reader's.
+KEYS: Final[dict[bytes, Callable[[_KeyReader], Criteria]]] = {
+    b"ALL": lambda reader: All(),
+    b"ANSWERED": _flag(b"\\Answered"),
+    b"BCC": _in(Column.BCC),
+    b"BEFORE": _before(Arrived),
+    b"BODY": lambda reader: InBody(reader.text(), or_header=False),
+    b"CC": _in(Column.CC),
+    b"DELETED": _flag(b"\\Deleted"),
+    b"DRAFT": _flag(b"\\Draft"),
+    b"FLAGGED": _flag(b"\\Flagged"),
+    b"FROM": _in(Column.FROM),
+    b"HEADER": _KeyReader.header,
+    b"KEYWORD": _KeyReader.flag,
+    b"LARGER": lambda reader: Sized(above=reader.number()),
+    b"NEW": lambda reader: And((IsRecent(), Not(HasFlag(b"\\Seen")))),
+    b"NOT": _KeyReader.negated,
+    b"OLD": lambda reader: Not(IsRecent()),
+    b"ON": _on(Arrived),
+    b"OR": _KeyReader.either,
+    b"RECENT": lambda reader: IsRecent(),
+    b"SEEN": _flag(b"\\Seen"),
+    b"SENTBEFORE": _before(Sent),
+    b"SENTON": _on(Sent),
+    b"SENTSINCE": _since(Sent),
+    b"SINCE": _since(Arrived),
+    b"SMALLER": lambda reader: Sized(below=reader.number()),
+    b"SUBJECT": _in(Column.SUBJECT),
+    b"TEXT": lambda reader: InBody(reader.text(), or_header=True),
+    b"TO": _in(Column.TO),
+    b"UID": _KeyReader.uids,
+    b"UNANSWERED": _not_flag(b"\\Answered"),
+    b"UNDELETED": _not_flag(b"\\Deleted"),
+    b"UNDRAFT": _not_flag(b"\\Draft"),
+    b"UNFLAGGED": _not_flag(b"\\Flagged"),
+    b"UNKEYWORD": lambda reader: Not(reader.flag()),
+    b"UNSEEN": _not_flag(b"\\Seen"),
+}
+
+
+def read_search(tokens: Tokens) -> SearchArgs:
+    """``SP ["CHARSET" SP astring SP] search-key *(SP search-key)``"""
+    tokens.sp()
+    if tokens.skip(b"CHARSET "):
+        if tokens.astring().upper() not in CHARSETS:
+            return SearchArgs(None)  # what follows cannot be read in a charset that is not known
+        tokens.sp()
+    reader = _KeyReader(tokens)
+    return SearchArgs(reader.keys(), reader.count)
+
+
+async def run_search(session: ImapServer, args: SearchArgs, by_uid: bool) -> Completion:
+    """Answer with the sequence numbers, or UIDs, of the messages that match."""
+    selected = session.mbox
+    assert selected is not None
+    if args.criteria is None:
+        return _BAD_CHARSET
+    if args.keys > session.services.limits.search_keys:
+        raise LimitReached("Too many search keys.")
+    seqs, uids = await find(session.services, selected, args.criteria)
+    numbers = b"".join(map(b" %d".__mod__, uids if by_uid else seqs))
+    for piece in pieces(b"* SEARCH%b\r\n" % numbers):
+        await session.write(piece)
+    return OK
+
+
+async def find(
+    services: ImapServices, selected: SelectedMailbox, criteria: Criteria
+) -> tuple[Sequence[int], Sequence[int]]:
+    """Sequence numbers and UIDs of the messages that match, ascending."""
+    rows = selected.view.rows(EVERYTHING, by_uid=False)
+    scope = Scope(rows, selected.index.keywords.mask, RECENT)
+    sources = ServiceSources(services, selected.account)
+    found = await search(criteria, scope, sources, Turn(services.database.reactor))
+    return [rows.seqs[at] for at in found], [rows.uids[at] for at in found]
+
+
+COMMANDS: Final[tuple[Command[SearchArgs], ...]] = (
+    Command(b"SEARCH", SELECT, read_search, partial(run_search, by_uid=False), uses_seqs=True),
+    Command(b"UID SEARCH", SELECT, read_search, partial(run_search, by_uid=True)),
+)

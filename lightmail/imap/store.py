@@ -1,0 +1,106 @@
+"""STORE and UID STORE (RFC 3501 section 6.4.6): one set-based change, then the flags as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Final
+
+from lightmail.errors import ReadOnly
+from lightmail.imap.commands import OK, SELECT, Command, Completion
+from lightmail.imap.fetch.items import FLAGS
+from lightmail.imap.fetch.plan import make_plan
+from lightmail.imap.fetch.render import answers
+from lightmail.imap.fetch.window import Window, chosen
+from lightmail.imap.flags import settable
+from lightmail.imap.sequences import SequenceSet
+from lightmail.imap.tokens import Bad, Tokens
+from lightmail.index.keywords import RECENT
+from lightmail.model import FlagMode
+from lightmail.operations.flags import store_flags
+
+if TYPE_CHECKING:
+    from lightmail.imap.mailbox import SelectedMailbox
+    from lightmail.imap.server import ImapServer
+    from lightmail.index.columns import Rows
+
+_MODES: Final = {mode.value.encode("ascii"): mode for mode in FlagMode}
+
+
+@dataclass(frozen=True, slots=True)
+class StoreArgs:
+    """Which messages' flags to change, how, and whether to keep silent about it (``.SILENT``)."""
+
+    numbers: SequenceSet
+    mode: FlagMode
+    silent: bool
+    flags: tuple[bytes, ...]
+
+
+def read_store(tokens: Tokens) -> StoreArgs:
+    """``SP sequence-set SP ["+" / "-"] "FLAGS" [".SILENT"] SP (flag-list / (flag *(SP flag)))``"""
+    tokens.sp()
+    numbers = tokens.sequence_set()
+    tokens.sp()
+    word = tokens.word()
+    silent = word.endswith(b".SILENT")
+    mode = _MODES.get(word.removesuffix(b".SILENT"))
+    if mode is None:
+        raise Bad("Unknown STORE item")
+    tokens.sp()
+    if tokens.peek() == b"(":
+        flags = tokens.flag_list()
+    else:
+        flags = [tokens.flag()]
+        while not tokens.at_end and tokens.skip(b" ") and not tokens.at_end:
+            flags.append(tokens.flag())
+    tokens.end()
+    return StoreArgs(numbers, mode, silent, settable(flags))
+
+
+async def run_store(session: ImapServer, args: StoreArgs, by_uid: bool) -> Completion:
+    """Change the flags, and tell those of every message named unless silent.
+
+    The changes are told by a sync, as are those that other sessions have made meanwhile; being silent is to say that
+    the client knows its own. What was asked for but changed nothing is told here.
+    """
+    selected = session.mbox
+    assert selected is not None
+    if selected.read_only:
+        raise ReadOnly
+    rows = selected.rows(args.numbers, by_uid)
+    if not rows.uids:
+        return OK
+    index = selected.index
+    # A keyword that is new to the mailbox has no bit yet: then what its flags will be is not known before the sync.
+    known = all(map(index.keywords.mask, args.flags))
+    bits = index.bits(args.flags)
+    expected = selected.view.expect(rows.uids, args.mode, bits) if known else {}
+    await store_flags(
+        session.services.transactions, selected.account, selected.mailbox.id, rows.uids, args.mode, args.flags
+    )
+    if args.silent:
+        selected.view.knows(expected)
+    else:
+        await session.sync(may_expunge=False)
+        await _tell_unchanged(session, selected, rows, expected, by_uid)
+    return OK
+
+
+async def _tell_unchanged(
+    session: ImapServer, selected: SelectedMailbox, rows: Rows, expected: Mapping[int, int], by_uid: bool
+) -> None:
+    """Send the flags of those messages that had them before already (`rows` is from before)."""
+    before = zip(rows.uids, rows.flags, strict=True)
+    same = [at for at, (uid, bits) in enumerate(before) if expected.get(uid) == bits & ~RECENT]
+    plan = make_plan((FLAGS,), with_uid=by_uid)
+    for start in range(0, len(same), plan.window):
+        window = Window(chosen(rows, same[start : start + plan.window]), selected.index.keywords.text)
+        await session.write(b"".join(answers(plan, window)))
+
+
+COMMANDS: Final[tuple[Command[StoreArgs], ...]] = (
+    Command(b"STORE", SELECT, read_store, partial(run_store, by_uid=False), uses_seqs=True),
+    Command(b"UID STORE", SELECT, read_store, partial(run_store, by_uid=True)),
+)
