@@ -13,38 +13,15 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final
 
 from lightmail.index.columns import OCTETS_PER_MESSAGE, Columns, Row
 from lightmail.index.keywords import Keywords
 from lightmail.model import SEEN, AccountId, MailboxId
+from lightmail.store.messages import Changes, Snapshot
 
 _LOG_ENTRIES: Final = 4096
 _FIXED_OCTETS: Final = 2048
-
-
-class Reading(Protocol):
-    """What the store read of a mailbox: all its live messages, or those that changed.
-
-    ``highest_modseq`` was read before the rows, so rows may be newer than it. ``keywords`` is the whole table, or
-    None when it has not changed.
-    """
-
-    @property
-    def highest_modseq(self) -> int: ...
-    @property
-    def uidnext(self) -> int: ...
-    @property
-    def keywords(self) -> Sequence[tuple[int, bytes]] | None: ...
-    @property
-    def rows(self) -> Sequence[Row]: ...
-
-
-class ChangeSet(Reading, Protocol):
-    """What happened in a mailbox since some modification sequence; ``expunged`` are UIDs of removed messages."""
-
-    @property
-    def expunged(self) -> Sequence[int]: ...
 
 
 class Expunges:
@@ -61,7 +38,8 @@ class MailboxIndex:
     """The messages of one mailbox, shared by its sessions. Plain attributes are for reading.
 
     ``columns`` are the arrays, ascending by UID. ``tick`` moves whenever anything changed. ``unseen`` and ``octets``
-    are sums over all messages. ``highest_modseq`` is the watermark to read further changes from.
+    are sums over all messages. ``highest_modseq`` and ``keyword_version`` are what to read further changes from;
+    ``recent_uid`` is the last UID that any session has claimed as \\Recent.
     """
 
     __slots__ = (
@@ -73,21 +51,25 @@ class MailboxIndex:
         "columns",
         "expunges",
         "highest_modseq",
+        "keyword_version",
         "keywords",
         "mailbox",
         "octets",
+        "recent_uid",
         "tick",
         "uidnext",
         "uidvalidity",
         "unseen",
     )
 
-    def __init__(self, account: AccountId, mailbox: MailboxId, uidvalidity: int) -> None:
+    def __init__(self, account: AccountId, mailbox: MailboxId) -> None:
         self.account: Final = account
         self.mailbox: Final = mailbox
-        self.uidvalidity = uidvalidity
+        self.uidvalidity = 0
         self.uidnext = 1
+        self.recent_uid = 0
         self.highest_modseq = 0
+        self.keyword_version = -1
         self.keywords = Keywords()
         self.columns = Columns()
         self.expunges = Expunges()
@@ -137,39 +119,20 @@ class MailboxIndex:
         self._seen_prefix = len(flags)
         return 0
 
-    def apply(self, changes: ChangeSet) -> None:
+    def apply(self, changes: Changes) -> None:
         """Bring the index forward. Changes that it has already do no harm."""
         self._apply(changes, changes.expunged)
 
-    def replace(self, whole: Reading) -> None:
-        """Bring the index to a reading of the whole mailbox, after changes since its watermark were forgotten."""
+    def replace(self, whole: Snapshot) -> None:
+        """Bring the index to a reading of the whole mailbox: its first, or one after changes were forgotten."""
         live = {row[1] for row in whole.rows}
         self._apply(whole, [uid for uid in self.columns.uids if uid not in live])
 
-    def _apply(self, reading: Reading, expunged: Sequence[int]) -> None:
-        if reading.keywords is not None and tuple(sorted(reading.keywords)) != self.keywords.named:
-            self.keywords = Keywords(reading.keywords)
-            self.tick += 1
-        if reading.rows:
-            self._take(reading.rows)
-        if expunged:
-            self._expunge(expunged)
-        self.uidnext = max(self.uidnext, reading.uidnext, self._last_uid + 1)
-        self.highest_modseq = max(self.highest_modseq, reading.highest_modseq)
+    def take(self, rows: Sequence[Row]) -> None:
+        """Append the messages of `rows` (ascending by UID) that are new, and update those that are here.
 
-    def log_position(self) -> int:
-        """Where the log of flag changes ends now; a view keeps it and asks with it later."""
-        return self._log_start + len(self._log)
-
-    def flags_changed_since(self, log_position: int, modseq: int) -> set[int]:
-        """UIDs whose flags changed since a view's last look, at `log_position` and `modseq`; some may be gone."""
-        if log_position >= self._log_start:
-            return set(self._log[log_position - self._log_start :])
-        columns = self.columns
-        return {uid for uid, changed in zip(columns.uids, columns.modseqs, strict=True) if changed > modseq}
-
-    def _take(self, rows: Sequence[Row]) -> None:
-        """Append the messages that are new, and update those that are here."""
+        A part of a reading may be taken ahead of the rest of it, which takes no more than repeating it.
+        """
         uids, modseqs = self.columns.uids, self.columns.modseqs
         length, last_uid = len(uids), self._last_uid
         new: list[Row] = []
@@ -195,6 +158,33 @@ class MailboxIndex:
         if new:
             self._append(new)
 
+    def _apply(self, reading: Changes | Snapshot, expunged: Sequence[int]) -> None:
+        if reading.keywords is not None and tuple(reading.keywords) != self.keywords.named:
+            self.keywords = Keywords(reading.keywords)
+            self.tick += 1
+        if reading.rows:
+            self.take(reading.rows)
+        if expunged:
+            self._expunge(expunged)
+        # An older reading than the last takes nothing back.
+        if reading.highest_modseq >= self.highest_modseq:
+            self.highest_modseq = reading.highest_modseq
+            self.uidvalidity = reading.uidvalidity
+            self.keyword_version = reading.keyword_version
+        self.uidnext = max(self.uidnext, reading.uidnext)
+        self.recent_uid = max(self.recent_uid, reading.recent_uid)
+
+    def log_position(self) -> int:
+        """Where the log of flag changes ends now; a view keeps it and asks with it later."""
+        return self._log_start + len(self._log)
+
+    def flags_changed_since(self, log_position: int, modseq: int) -> set[int]:
+        """UIDs whose flags changed since a view's last look, at `log_position` and `modseq`; some may be gone."""
+        if log_position >= self._log_start:
+            return set(self._log[log_position - self._log_start :])
+        columns = self.columns
+        return {uid for uid, changed in zip(columns.uids, columns.modseqs, strict=True) if changed > modseq}
+
     def _set_flags(self, position: int, bits: int) -> bool:
         """Set a message's flags; whether they differ from what they were."""
         flags = self.columns.flags
@@ -219,7 +209,6 @@ class MailboxIndex:
             self._log_start += surplus
 
     def _append(self, rows: list[Row]) -> None:
-        rows.sort(key=lambda row: row[1])
         self.columns.extend(rows)
         self._last_uid = rows[-1][1]
         self.unseen += sum(not row[3] & SEEN for row in rows)

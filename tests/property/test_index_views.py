@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -14,19 +13,11 @@ from lightmail.index.keywords import RECENT
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.index.view import EVERYTHING, View, combine
 from lightmail.model import DELETED, FLAGGED, SEEN, AccountId, FlagMode, MailboxId
+from lightmail.store.messages import Changes, Snapshot
 
 VIEWS = st.integers(0, 2)
 PICK = st.integers(0, 1 << 30)
 BITS = st.sampled_from([0, SEEN, FLAGGED, SEEN | DELETED, 1 << 62])
-
-
-@dataclass
-class Changes:
-    highest_modseq: int
-    uidnext: int
-    rows: Sequence[Row] = ()
-    expunged: Sequence[int] = ()
-    keywords: Sequence[tuple[int, bytes]] | None = None
 
 
 @dataclass
@@ -43,9 +34,12 @@ class Store:
         return (uid * 7, uid, modseq, flags, uid * 10, uid * 1_000_000, uid * 3)
 
     def changes(self, since: int) -> Changes:
-        rows = sorted((self.row(uid) for uid, (modseq, _) in self.live.items() if modseq > since), key=lambda r: r[2])
+        rows = [self.row(uid) for uid, (modseq, _) in self.live.items() if modseq > since]
         expunged = [uid for uid, modseq in self.gone.items() if modseq > since]
-        return Changes(self.modseq, self.uidnext, rows, expunged)
+        return Changes(self.modseq, 1, self.uidnext, 0, 0, None, rows, expunged)
+
+    def whole(self) -> Snapshot:
+        return Snapshot(self.modseq, 1, self.uidnext, 0, 0, [], [self.row(uid) for uid in self.live])
 
 
 @dataclass
@@ -88,7 +82,7 @@ class Mailbox(RuleBasedStateMachine):
     @initialize(messages=st.integers(0, 8))
     def start(self, messages: int) -> None:
         self.store = Store()
-        self.index = MailboxIndex(AccountId(1), MailboxId(1), 1)
+        self.index = MailboxIndex(AccountId(1), MailboxId(1))
         self.append(messages, 0)
         self.pull()
         self.clients = [Client(View(self.index)) for _ in range(3)]
@@ -129,12 +123,17 @@ class Mailbox(RuleBasedStateMachine):
     def pull_older_watermark(self) -> None:
         """Rows newer than the watermark that was read before them."""
         changes = self.store.changes(self.index.highest_modseq)
-        changes.highest_modseq = self.index.highest_modseq
-        self.index.apply(changes)
+        self.index.apply(replace(changes, highest_modseq=self.index.highest_modseq))
 
     @rule()
-    def replace(self) -> None:
-        self.index.replace(self.store.changes(0))
+    def pull_rows_only(self) -> None:
+        """A part of a reading, taken ahead of the rest."""
+        rows = self.store.changes(self.index.highest_modseq).rows
+        self.index.take(rows[: len(rows) // 2])
+
+    @rule()
+    def read_whole(self) -> None:
+        self.index.replace(self.store.whole())
 
     @rule(number=VIEWS, may_expunge=st.booleans())
     def sync(self, number: int, may_expunge: bool) -> None:

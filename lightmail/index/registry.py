@@ -1,0 +1,187 @@
+"""The indexes of this process: one per mailbox, shared by its sessions, kept a while after the last one left."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from lightmail.flights import Flight
+from lightmail.index.columns import Row
+from lightmail.index.mailbox import MailboxIndex
+from lightmail.metrics import CACHE_HITS
+from lightmail.model import Account, AccountId, Mailbox, MailboxId
+from lightmail.notify.hints import Notifier, Watch
+from lightmail.store.cursor import Cursor
+from lightmail.store.database import Database
+from lightmail.store.faults import Forgotten
+from lightmail.store.messages import Snapshot, all_txn, changes_txn
+from lightmail.turns import Turn
+
+# Rows taken before other work gets its turn: about 2 ms.
+_SLICE: Final = 4000
+
+
+class _Entry:
+    """One mailbox: its index once it is loaded, who holds it, and the reading that is under way.
+
+    `wanted` is a modification sequence that the store is known to have reached. Readings are numbered: `begun` is the
+    last that began, `ended` the last that ended, well or not.
+    """
+
+    __slots__ = ("begun", "ended", "flight", "holders", "index", "loading", "octets", "wanted", "watch")
+
+    def __init__(self) -> None:
+        self.index: MailboxIndex | None = None
+        self.loading: Flight[MailboxIndex] | None = None
+        self.flight: Flight[None] | None = None
+        self.holders = 0
+        self.wanted = 0
+        self.begun = 0
+        self.ended = 0
+        self.octets = 0
+        self.watch: Watch | None = None
+
+
+class Indexes:
+    """Gives out indexes that are as new as the store, as far as this process can know.
+
+    A held index is watched: it is behind when a hint, or the poll, named a modification sequence above its own, and
+    only then is the store asked. An index that nobody holds stays until those like it take more than `octets`; the
+    one unused for longest goes first.
+    """
+
+    def __init__(self, database: Database, notifier: Notifier, octets: int, *, reactor: Any) -> None:
+        self._database = database
+        self._notifier = notifier
+        self._bound = octets
+        self._reactor = reactor
+        self._entries: dict[MailboxId, _Entry] = {}
+        # Entries without a holder, those longest unused first.
+        self._idle: dict[MailboxId, _Entry] = {}
+        self._idle_octets = 0
+
+    async def acquire(self, account: Account, mailbox: Mailbox) -> MailboxIndex:
+        """The index of a mailbox, at least as new as `mailbox` was read. The caller owes one `release`.
+
+        Raises NoSuchMailbox when it has been deleted, or Unavailable.
+        """
+        entry = self._hold(mailbox.id)
+        try:
+            hit = entry.index is not None
+            CACHE_HITS.labels("index", "hit" if hit else "miss").inc()
+            index = entry.index or await self._loaded(entry, account.id, mailbox.id)
+            entry.wanted = max(entry.wanted, mailbox.highest_modseq)
+            await self.refresh(index)
+            return index
+        except BaseException:
+            self._let_go(mailbox.id, entry)
+            raise
+
+    def release(self, index: MailboxIndex) -> None:
+        """Give back an index that was acquired; its views must not be used any more."""
+        self._let_go(index.mailbox, self._entries[index.mailbox])
+
+    async def refresh(self, index: MailboxIndex, *, force: bool = False) -> None:
+        """Bring a held index level with what is known of the store; with `force`, with the store itself.
+
+        Costs next to nothing when there is nothing to read. Callers at the same time share one reading, but never one
+        that began before they asked. Raises NoSuchMailbox or Unavailable; the index is then as it was.
+        """
+        entry = self._entries[index.mailbox]
+        if not force and not self._behind(entry, index):
+            return
+        needed = entry.begun + 1
+        while entry.ended < needed:
+            flight = entry.flight
+            if flight is None:
+                entry.begun += 1
+                flight = entry.flight = Flight(self._pull(index))
+                flight.when_landed(lambda: self._landed(entry))
+            await flight.result()
+            if not force and not self._behind(entry, index):
+                return
+
+    def _behind(self, entry: _Entry, index: MailboxIndex) -> bool:
+        return max(entry.wanted, self._notifier.latest(index.mailbox)) > index.highest_modseq
+
+    @staticmethod
+    def _landed(entry: _Entry) -> None:
+        entry.flight = None
+        entry.ended = entry.begun
+
+    async def _loaded(self, entry: _Entry, account: AccountId, mailbox: MailboxId) -> MailboxIndex:
+        """The index, read whole once for all who wait for it."""
+        if entry.loading is None:
+            entry.loading = Flight(self._load(entry, account, mailbox))
+        return await entry.loading.result()
+
+    async def _load(self, entry: _Entry, account: AccountId, mailbox: MailboxId) -> MailboxIndex:
+        try:
+            entry.index = await self._database.read("index", _load_txn, account, mailbox)
+            return entry.index
+        finally:
+            entry.loading = None
+
+    async def _pull(self, index: MailboxIndex) -> None:
+        """Read what changed, and apply it in slices that leave the reactor time for others."""
+        mailbox, since = index.mailbox, index.highest_modseq
+        try:
+            changes = await self._database.read("changes", changes_txn, mailbox, since, index.keyword_version)
+        except Forgotten:
+            whole: Snapshot = await self._database.read("index", all_txn, mailbox)
+            await self._take(index, whole.rows)
+            index.replace(whole)
+            return
+        await self._take(index, changes.rows)
+        index.apply(changes)
+
+    async def _take(self, index: MailboxIndex, rows: Sequence[Row]) -> None:
+        """Take the rows of a large reading ahead of the rest, which then finds little to do."""
+        if len(rows) <= _SLICE:
+            return
+        turn = Turn(self._reactor)
+        for start in range(0, len(rows), _SLICE):
+            index.take(rows[start : start + _SLICE])
+            await turn.offer()
+
+    def _hold(self, mailbox: MailboxId) -> _Entry:
+        entry = self._entries.get(mailbox)
+        if entry is None:
+            entry = self._entries[mailbox] = _Entry()
+        if not entry.holders:
+            if self._idle.pop(mailbox, None) is not None:
+                self._idle_octets -= entry.octets
+            # Nobody is to be woken: the watch makes the notifier remember how far the mailbox has come.
+            entry.watch = self._notifier.watch(mailbox, _sleep)
+        entry.holders += 1
+        return entry
+
+    def _let_go(self, mailbox: MailboxId, entry: _Entry) -> None:
+        entry.holders -= 1
+        if entry.holders:
+            return
+        if entry.watch is not None:
+            entry.wanted = max(entry.wanted, self._notifier.latest(mailbox))
+            entry.watch.close()
+            entry.watch = None
+        if entry.index is None:
+            del self._entries[mailbox]
+            return
+        entry.octets = entry.index.size_octets
+        self._idle[mailbox] = entry
+        self._idle_octets += entry.octets
+        while self._idle_octets > self._bound:
+            oldest = next(iter(self._idle))
+            self._idle_octets -= self._idle.pop(oldest).octets
+            del self._entries[oldest]
+
+
+def _load_txn(cursor: Cursor, account: AccountId, mailbox: MailboxId) -> MailboxIndex:
+    """A mailbox's index; it is built where it is read, in a thread."""
+    index = MailboxIndex(account, mailbox)
+    index.replace(all_txn(cursor, mailbox))
+    return index
+
+
+def _sleep() -> None:
+    """What a watch does that is kept for its memory."""
