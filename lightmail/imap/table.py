@@ -4,13 +4,39 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from lightmail.imap import any_state, append, authenticate, idle, listing, mailboxes, select
+from lightmail.imap import (
+    any_state,
+    append,
+    authenticate,
+    copy,
+    expunge,
+    idle,
+    listing,
+    mailboxes,
+    search,
+    select,
+    store,
+)
 from lightmail.imap.commands import Command
+from lightmail.imap.fetch import run as fetch
 
 if TYPE_CHECKING:
     from lightmail.imap.server import ImapServer
 
-_FAMILIES: Final = (any_state, authenticate, idle, mailboxes, listing, select, append)
+_FAMILIES: Final = (
+    any_state,
+    authenticate,
+    idle,
+    mailboxes,
+    listing,
+    select,
+    append,
+    fetch,
+    search,
+    store,
+    copy,
+    expunge,
+)
 
 COMMANDS: Final[dict[bytes, Command[Any]]] = {row.name: row for family in _FAMILIES for row in family.COMMANDS}
 
