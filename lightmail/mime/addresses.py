@@ -65,14 +65,20 @@ def parse_addresses(value: bytes, limit: int = MAX_ADDRESSES) -> list[Address]:
         if match is None:
             _Parser(value, position, found, limit).run()
             break
-        quoted, phrase, local, host, bare_local, bare_host = match.groups()
-        if bare_local is not None:
-            found.append(Address(None, None, bare_local, bare_host))
-        else:
-            name = quoted if quoted is not None else phrase.rstrip(b" \t")
-            found.append(Address(name or None, None, local, host))
+        found.append(_ordinary(match))
         position = match.end()
     return found
+
+
+def _ordinary(match: re.Match[bytes]) -> Address:
+    quoted, phrase, local, host, bare_local, bare_host = match.groups()
+    if bare_local is not None:
+        return Address(None, None, bare_local, bare_host)
+    if phrase:
+        phrase = phrase.rstrip(b" \t")
+        if b"  " in phrase or b"\t" in phrase:
+            phrase = _BLANKS.sub(b" ", phrase)
+    return Address(quoted or phrase or None, None, local, host)
 
 
 class _Parser:
@@ -98,9 +104,7 @@ class _Parser:
         """Read up to the comma, colon or semicolon that ends one address or opens or closes a group."""
         ordinary = _ORDINARY.match(self._value, self._position)
         if ordinary is not None:
-            quoted, phrase, local, host, bare_local, bare_host = ordinary.groups()
-            name = quoted if quoted is not None else (phrase or b"").rstrip(b" \t")
-            self._found.append(Address(name or None, None, local or bare_local, host or bare_host))
+            self._found.append(_ordinary(ordinary))
             self._position = ordinary.end()
             return
         before: list[_Token] = []
@@ -109,10 +113,11 @@ class _Parser:
         while (token := self._next()) is not None:
             kind, text = token
             if kind == "comment":
-                comment = comment or text
+                comment = text
                 before.append(("space", b" "))
-            elif kind != "special":
-                before.append(token)
+            elif kind != "special" or text == b"@":
+                if angle is None:
+                    before.append(token)
             elif text == b"<":
                 inside = self._angle()
                 if angle is None or _AT not in angle:
@@ -129,8 +134,6 @@ class _Parser:
                 self._found.append(Address(None, None, _phrase(before) or comment, None))
                 self._in_group = True
                 return
-            elif text == b"@":
-                before.append(token)
         self._finish(before, angle, comment)
 
     def _angle(self) -> list[_Token]:
@@ -203,7 +206,16 @@ def _trimmed(tokens: list[_Token]) -> list[_Token]:
 
 def _phrase(tokens: list[_Token]) -> bytes:
     """The words of a display name with single spaces where the sender had any (RFC 5322's obs-phrase has dots)."""
-    return b"".join(b" " if kind == "space" and text else text for kind, text in tokens).strip()
+    words: list[bytes] = []
+    apart = True
+    for kind, text in tokens:
+        if kind != "space":
+            words.append(text)
+            apart = False
+        elif text and not apart:
+            words.append(b" ")
+            apart = True
+    return b"".join(words).strip()
 
 
 def _joined(tokens: list[_Token]) -> bytes:
@@ -220,16 +232,21 @@ def _angle_address(tokens: list[_Token]) -> tuple[bytes | None, bytes, bytes]:
         words = words[colon + 1 :]
     if _AT not in words:
         return route, _joined(words), b""
-    last = len(words) - 1 - words[::-1].index(_AT)
+    last = _last_at(words)
     return route, _joined(words[:last]), _joined(words[last + 1 :])
+
+
+def _last_at(words: list[_Token]) -> int:
+    return len(words) - 1 - words[::-1].index(_AT)
 
 
 def _bare_address(words: list[_Token]) -> tuple[bytes, bytes, bytes]:
     """Name, local part and host of an address without angle brackets; words before the local part are a name."""
     words = _tight(words)
     if _AT not in words:
-        return b"", _phrase(words), b""
-    at = words.index(_AT)
+        one = all(kind != "space" for kind, _ in words)
+        return (b"", _joined(words), b"") if one else (_phrase(words), b"", b"")
+    at = _last_at(words)
     start = at
     while start and words[start - 1][0] != "space":
         start -= 1

@@ -90,7 +90,7 @@ def describe(fields: Fields, in_digest: bool) -> Content:
             b" " + _parameter_list(params) + extension,
         )
     encoding = parameters.token(fields.first(b"content-transfer-encoding") or b"") or b"7bit"
-    charset = _label(parameters.get(params, b"charset"))
+    charset = parameters.get(params, b"charset")
     if kind is Kind.TEXT and not charset:
         charset = b"us-ascii"
         params = (*(pair for pair in params if pair[0].lower() != b"charset"), (b"charset", charset))
@@ -103,7 +103,7 @@ def describe(fields: Fields, in_digest: bool) -> Content:
         string(encoding),
     )
     tail = b" %b%b" % (nstring(fields.first(b"content-md5")), extension)
-    return Content(kind, _label(main + b"/" + sub), _label(encoding), charset, b"", head, tail)
+    return Content(kind, _label(main + b"/" + sub), _label(encoding), _label(charset), b"", head, tail)
 
 
 _Type = tuple[bytes, bytes, Parameters]

@@ -12,15 +12,17 @@ from urllib.parse import unquote_to_bytes
 from lightmail.mime.charsets import decode as decode_charset
 from lightmail.mime.encoded_words import decode
 
-# Beyond this many the rest of a field's parameters is passed over.
+# The parameters and octets of one field that are looked at; what is beyond is passed over.
 MAX_PARAMETERS: Final = 100
+MAX_OCTETS: Final = 64 * 1024
 
 Parameters = tuple[tuple[bytes, bytes], ...]
 
 _VALUE: Final = re.compile(rb"[ \t]*+([^\s;()\"]++)")
 _TYPE: Final = re.compile(rb"[ \t]*+([^\s/;()\"]++)[ \t]*+/[ \t]*+([^\s/;()\"]++)")
+_SEPARATORS: Final = re.compile(rb"[;\s]*+")
 _PARAMETER: Final = re.compile(
-    rb"[;\s]*+([^\s=;\"()]++)[ \t]*+=[ \t]*+"
+    rb"([^\s=;\"()]++)[ \t]*+=[ \t]*+"
     rb'(?:"((?:[^"\\]++|\\.)*+)(?:"|\\?\Z)|([^;\s"(]*+))',
     re.DOTALL,
 )
@@ -89,6 +91,7 @@ def _extended(value: bytes) -> tuple[bytes, bytes]:
 
 def _without_comments(value: bytes) -> bytes:
     """Comments go, unless quotes are about: what stands in parentheses there may be a file's name."""
+    value = value[:MAX_OCTETS]
     if b"(" not in value or b'"' in value:
         return value
     return _COMMENT.sub(b" ", value)
@@ -97,7 +100,9 @@ def _without_comments(value: bytes) -> bytes:
 def _parameters(value: bytes, position: int) -> Parameters:
     found: list[tuple[bytes, bytes]] = []
     extended = False
-    while position < len(value) and len(found) < MAX_PARAMETERS:
+    while len(found) < MAX_PARAMETERS:
+        separators = _SEPARATORS.match(value, position)
+        position = separators.end() if separators else position
         match = _PARAMETER.match(value, position)
         if match is None:
             skip = _NEXT.match(value, position)

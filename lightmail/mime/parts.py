@@ -43,7 +43,8 @@ class PartExtent(NamedTuple):
 
 def pack_parts(root: Entity) -> bytes:
     """Return the packed extents of a scanned message, in the order of the message."""
-    rows: list[bytes] = [b"\n\t0\t0\t%d\t%d\tmessage/rfc822\t7bit\t\t%d" % (root.body_end, root.lines_before + root.lines, root.body_start)]
+    lines = root.lines_before + root.lines
+    rows = [b"\n\t0\t0\t%d\t%d\tmessage/rfc822\t7bit\t\t%d" % (root.body_end, lines, root.body_start)]
     waiting: list[tuple[bytes, Entity]] = [(b"", root)]
     while waiting:
         path, entity = waiting.pop()

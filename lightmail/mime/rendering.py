@@ -32,7 +32,7 @@ def render(read: BinaryIO, block_octets: int = BLOCK_OCTETS) -> Rendering:
     block and the number of parts, not by the message: blocks of ``block_octets`` are looked at and given up.
     """
     root, fields, _ = scan(read.read, block_octets)
-    subject = decode(fields.first(b"subject") or b"")
+    subject = _text(fields.first(b"subject") or b"")
     sent = parse_sent(fields.first(b"date") or b"")
     return Rendering(
         version=RENDER_VERSION,
@@ -57,7 +57,12 @@ def _search_text(fields: Fields, name: bytes) -> str:
     """All fields of a name, decoded and case-folded, one a line: what SEARCH FROM, TO, CC and BCC look into."""
     if name not in fields:
         return ""
-    return "\n".join([decode(value) for value in fields.all(name)]).casefold()
+    return "\n".join([_text(value) for value in fields.all(name)]).casefold()
+
+
+def _text(value: bytes) -> str:
+    """A tab is mostly what the line was folded with, and nobody searches for one."""
+    return decode(value.replace(b"\t", b" "))
 
 
 def _message_id(fields: Fields) -> str:

@@ -14,6 +14,7 @@ Beyond a bound below, what follows is one opaque leaf (application/octet-stream)
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
@@ -29,6 +30,7 @@ MAX_HEADER_OCTETS: Final = 1024 * 1024
 MAX_PART_HEADER_OCTETS: Final = 1024 * 1024
 
 _FIRST_WINDOW: Final = 2048
+_BOUNDARY_END: Final = re.compile(rb"(?=--|[ \t\r]|\Z)")
 
 
 class Entity:
@@ -95,10 +97,12 @@ class _Scanner:
         # LFs before _counted.
         self._lines = 0
         self._counted = 0
-        # Open multiparts, outermost first; the octets that start their delimiters, as startswith() takes them.
+        # Open multiparts, outermost first, and what finds their delimiters fast.
         self._open: list[Entity] = []
-        self._prefixes: tuple[bytes, ...] = ()
-        self._lookahead = 4
+        self._by_boundary: dict[bytes, Entity] = {}
+        self._starts: frozenset[bytes] = frozenset()
+        self._width = 0
+        self._lookahead = 8
         self._parts = 0
         self._part_header_octets = 0
 
@@ -212,10 +216,11 @@ class _Scanner:
                 self._add_implicit_part(multipart, end)
             depth = self._open.index(multipart)
             self._set_open(self._open[: depth if delimiter.closes else depth + 1])
-            floor = self._line_end(delimiter.after)
-            entity = multipart
             if not delimiter.closes:
-                return self._child(multipart, floor, is_message=False)
+                return self._child(multipart, self._line_end(delimiter.after), is_message=False)
+            # What follows is an epilogue, unless the line's end is that of an enclosing delimiter.
+            floor = delimiter.after
+            entity = multipart
 
     def _close(self, entity: Entity, upto: Entity | None, end: int) -> None:
         """End the entity and those around it, up to but without ``upto``."""
@@ -238,7 +243,7 @@ class _Scanner:
         """Return the next delimiter at or after ``floor``, or None at the end of the message."""
         at = floor - 1
         while True:
-            if not self._prefixes:
+            if not self._open:
                 at = self._end
             edge = self._edge()
             if edge > at:
@@ -252,35 +257,35 @@ class _Scanner:
 
     def _delimiter(self, at: int, stop: int) -> _Delimiter | None:
         """Return the first delimiter whose preceding LF is in [at, stop). _lookahead octets follow it, or the end."""
-        prefixes = self._prefixes
-        if not prefixes or stop <= at:
+        if not self._open or stop <= at:
             return None
         data, low, high = self._data, at - self._base, stop - self._base + 2
+        starts, width = self._starts, self._width
         while True:
             low = data.find(b"\n--", low, high)
             if low < 0:
                 return None
-            if data.startswith(prefixes, low):
+            low += 3
+            if data[low : low + width] in starts:
                 found = self._match(low)
                 if found is not None:
                     return found
-            low += 3
 
     def _match(self, index: int) -> _Delimiter | None:
-        """Judge the line after the LF at ``index``: the longest boundary counts, of equals the innermost."""
-        data = self._data
+        """Judge the line whose ``--`` ends at ``index``: the longest boundary counts, of equal ones the innermost.
+
+        Each place where a boundary could end costs one look-up, however many multiparts are open.
+        """
+        line = self._data[index : index + self._lookahead]
+        line = line[: line.find(b"\n")] if b"\n" in line else line
         best: _Delimiter | None = None
-        longest = 0
-        for entity, prefix in zip(reversed(self._open), reversed(self._prefixes), strict=True):
-            if len(prefix) <= longest or not data.startswith(prefix, index):
-                continue
-            after = index + len(prefix)
-            follows = data[after : after + 2]
-            closes = follows == b"--"
-            if closes or follows[:1] in _ENDS_BOUNDARY:
-                longest = len(prefix)
-                start = index + 1 + self._base
-                best = _Delimiter(start, after + (2 if closes else 0) + self._base, entity, closes)
+        for end in _BOUNDARY_END.finditer(line):
+            size = end.start()
+            entity = self._by_boundary.get(line[:size])
+            if entity is not None:
+                closes = line.startswith(b"--", size)
+                after = index + size + (2 if closes else 0)
+                best = _Delimiter(index - 2 + self._base, after + self._base, entity, closes)
         return best
 
     def _content_end(self, delimiter: _Delimiter, floor: int) -> int:
@@ -302,8 +307,11 @@ class _Scanner:
 
     def _set_open(self, entities: list[Entity]) -> None:
         self._open = entities
-        self._prefixes = tuple([b"\n--" + entity.content.boundary for entity in entities])
-        self._lookahead = max(map(len, self._prefixes), default=0) + 4
+        # Of equal boundaries the innermost stays.
+        self._by_boundary = {entity.content.boundary: entity for entity in entities}
+        self._width = min(map(len, self._by_boundary), default=0)
+        self._starts = frozenset([boundary[: self._width] for boundary in self._by_boundary])
+        self._lookahead = max(map(len, self._by_boundary), default=0) + 8
 
     # -- the buffer --------------------------------------------------------------------------------------------
 
@@ -329,6 +337,3 @@ class _Scanner:
         if upto > self._counted:
             self._lines += self._data.count(b"\n", self._counted - self._base, upto - self._base)
             self._counted = upto
-
-
-_ENDS_BOUNDARY: Final = (b"", b"\r", b"\n", b" ", b"\t")

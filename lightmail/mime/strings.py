@@ -8,16 +8,18 @@ from typing import Final
 _NOT_PLAIN: Final = re.compile(rb"[^ !#-\[\]-~]").search
 _NOT_QUOTABLE: Final = re.compile(rb"[^\t -~]").search
 _ESCAPED: Final = re.compile(rb'(["\\])')
+# Whoever reads a longer string has an easier time without escapes.
+_MAX_ESCAPED_OCTETS: Final = 1000
 
 
 def string(octets: bytes) -> bytes:
-    """Return ``octets`` as a quoted string, or as a literal where they hold controls or 8-bit octets.
+    """Return ``octets`` as a quoted string, or as a literal where they hold controls or 8-bit octets, or much to escape.
 
     NUL, which no IMAP string may hold, becomes 0x80.
     """
     if _NOT_PLAIN(octets) is None:
         return b'"%b"' % octets
-    if _NOT_QUOTABLE(octets) is None:
+    if len(octets) <= _MAX_ESCAPED_OCTETS and _NOT_QUOTABLE(octets) is None:
         return b'"%b"' % _ESCAPED.sub(rb"\\\1", octets)
     return b"{%d}\r\n%b" % (len(octets), octets.replace(b"\0", b"\x80"))
 
