@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.cred.portal import Portal
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Protocol, ServerFactory
 from twisted.logger import Logger
@@ -54,7 +56,7 @@ class ImapFactory(ServerFactory):
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A session, or a refusal."""
         address = "" if isinstance(addr, UNIXAddress) else str(getattr(addr, "host", ""))
-        place = self._admission.enter(address) if self._stopping is None else None
+        place = self._admission.enter(address)
         if place is None:
             log.debug("no room for a connection from {address}", address=address)
             return Refusal()
@@ -77,17 +79,17 @@ class ImapFactory(ServerFactory):
         if not self.sessions and self._stopping is not None and not self._stopping.called:
             self._stopping.callback(None)
 
-    async def stop(self) -> None:
-        """End every session as soon as its running command is answered; return when all connections are closed.
+    async def drain(self, seconds: float) -> None:
+        """End every session as soon as its running command is answered, and the rest after `seconds`.
 
-        The caller bounds the time, and closes the listening ports first.
+        Returns when all are closed. The caller closes the listening ports first.
         """
-        if self._stopping is None:
-            self._stopping = Deferred()
-            for session in list(self.sessions):
-                session.finish(b"The server is shutting down")
-            if not self.sessions:
-                self._stopping.callback(None)
-        done: Deferred[Any] = Deferred()
-        self._stopping.chainDeferred(done)
-        await done
+        if not self.sessions:
+            return
+        self._stopping = Deferred()
+        for session in list(self.sessions):
+            session.finish(b"The server is shutting down")
+        with suppress(DeferredTimeout):
+            await self._stopping.addTimeout(seconds, self.services.database.reactor)
+        for session in list(self.sessions):
+            session.transport.abortConnection()

@@ -1,0 +1,129 @@
+"""A whole IMAP server in the test process: real SQLite, a memory object store, a loopback port of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import bcrypt
+from twisted.internet import reactor as installed_reactor
+from twisted.internet.ssl import CertificateOptions
+
+from lightmail.app.certificate import context, make_self_signed
+from lightmail.auth.login import Authenticator
+from lightmail.config import DatabaseConfig, ImapConfig, LimitsConfig, StorageConfig, TlsConfig
+from lightmail.imap.factory import ImapFactory
+from lightmail.imap.services import ImapServices
+from lightmail.index.registry import Indexes
+from lightmail.index.rendered import RenderedCache
+from lightmail.model import Account
+from lightmail.notify.hints import Notifier
+from lightmail.objects.backends import open_store
+from lightmail.objects.blobs import Blobs
+from lightmail.objects.spool import Spools
+from lightmail.operations.accounts import add_account, add_domain
+from lightmail.operations.transactions import Transactions
+from lightmail.store import accounts
+from lightmail.store.database import Database, open_database
+from lightmail.threads import BoundedPool
+from tests.support.reactor import call, run
+
+reactor: Any = installed_reactor
+
+
+@cache
+def certificate() -> CertificateOptions:
+    """A self-signed certificate's context; making the key takes a moment, so it is made once."""
+    with TemporaryDirectory() as directory:
+        config = TlsConfig(cert=f"{directory}/cert.pem", key=f"{directory}/key.pem")
+        make_self_signed(config, "localhost")
+        return context(config)
+
+
+@dataclass
+class ImapWorld:
+    """A server and what it stands on. Make it with `open_world`; `close` stops all of it.
+
+    ``port`` takes plain text; clients come from 127.0.0.1, and so may log in without TLS.
+    """
+
+    directory: Path
+    config: ImapConfig = field(default_factory=ImapConfig)
+    limits: LimitsConfig = field(default_factory=LimitsConfig)
+    with_tls: bool = True
+    port: int = 0
+
+    def open(self) -> ImapWorld:
+        """Start everything."""
+        run(self._open())
+        return self
+
+    def close(self) -> None:
+        """Stop everything."""
+        run(self._close())
+
+    def add_account(self, address: str, password: str, quota_octets: int = 0) -> None:
+        """Make an account with its usual mailboxes, and its domain where there is none."""
+        # A cheap hash: what hashing costs is no part of these tests.
+        run(self._add_account(address, bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode(), quota_octets))
+
+    def account(self, address: str) -> Account:
+        """The account of an address."""
+        found = run(self.database.read("account", accounts.by_address_txn, address))
+        assert found is not None
+        return found[0]
+
+    def call(self, fn: Callable[..., Any], *args: Any) -> Any:
+        """The result of `fn`, called in the reactor's thread."""
+        return call(fn, *args)
+
+    async def _open(self) -> None:
+        self.database: Database = open_database(
+            DatabaseConfig(driver="sqlite", path=str(self.directory / "mail.sqlite")), reactor=reactor
+        )
+        await self.database.start()
+        await self.database.migrate()
+        self._pools = [BoundedPool(name, 4, 100, reactor=reactor) for name in ("objects", "passwords")]
+        for pool in self._pools:
+            pool.start()
+        self.notifier = Notifier(reactor)
+        self.transactions = Transactions(self.database, self.notifier, reactor=reactor)
+        self.store = open_store(StorageConfig(driver="memory"), None)
+        self.spools = Spools(self._pools[0], str(self.directory))
+        self.services = ImapServices(
+            config=self.config,
+            limits=self.limits,
+            authenticator=Authenticator(
+                lambda address: self.database.read("login", accounts.by_address_txn, address),
+                self._pools[1],
+                reactor=reactor,
+            ),
+            database=self.database,
+            transactions=self.transactions,
+            blobs=Blobs(self.store, self._pools[0]),
+            spools=self.spools,
+            indexes=Indexes(self.database, self.notifier, 1 << 26, reactor=reactor),
+            rendered=RenderedCache(self.database, 1 << 24),
+            notifier=self.notifier,
+            tls=certificate() if self.with_tls else None,
+        )
+        self.factory = ImapFactory(self.services)
+        self._listener = reactor.listenTCP(0, self.factory, interface="127.0.0.1")
+        self.port = self._listener.getHost().port
+
+    async def _close(self) -> None:
+        await self._listener.stopListening()
+        await self.factory.drain(5)
+        for pool in self._pools:
+            await pool.stop()
+        await self.database.stop()
+
+    async def _add_account(self, address: str, password_hash: str, quota_octets: int) -> None:
+        domain = address.rpartition("@")[2]
+        if domain not in dict(await self.database.read("domains", accounts.domains_txn)):
+            await add_domain(self.transactions, domain)
+        await add_account(self.transactions, address, password_hash, quota_octets=quota_octets)
