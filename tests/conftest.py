@@ -1,4 +1,4 @@
-"""Fixtures that start real servers, shared by all tests of a session."""
+"""What the whole test session shares: the real servers that contract and integration tests run against."""
 
 from tests.support.seaweedfs import s3_server
 
