@@ -35,13 +35,13 @@ def deferred(
 ) -> Callable[Concatenate[Any, P], Deferred[T]]:
     """A coroutine method as one that returns a Deferred, and fails as Twisted's contracts have it."""
 
-    async def run(self: Any, *args: P.args, **kwargs: P.kwargs) -> T:
+    async def run(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
         try:
             return await method(self, *args, **kwargs)
         except (MailError, Bad) as error:
             raise _twisted(error) from error
 
-    def started(self: Any, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
+    def started(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> Deferred[T]:
         return Deferred.fromCoroutine(run(self, *args, **kwargs))
 
     update_wrapper(started, method)

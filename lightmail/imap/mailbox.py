@@ -32,7 +32,6 @@ from lightmail.operations.append import append as append_messages
 from lightmail.operations.copy import copy as copy_messages
 from lightmail.operations.expunge import expunge as expunge_messages
 from lightmail.operations.flags import store_flags
-from lightmail.store.blobs import refs_txn
 
 if TYPE_CHECKING:
     from lightmail.imap.services import ImapServices
@@ -201,7 +200,7 @@ class SelectedMailbox:
         refs: dict[ObjectId, BlobRef] = {}
         for start in range(0, len(rows), _REFS_AT_ONCE):
             wanted = rows.objects[start : start + _REFS_AT_ONCE]
-            refs.update(await self._services.database.read("blob refs", refs_txn, self.account, wanted))
+            refs.update(await self._services.rendered.refs(self.account, wanted))
         reader = LastRead(self._services.blobs)
         return [
             (rows.seqs[at], StoredMessage(self, rows.part(at, at + 1), refs[of], reader))

@@ -10,7 +10,6 @@ from lightmail.imap.fetch.plan import batches
 from lightmail.mime.fields import decoded_header
 from lightmail.mime.parts import PartExtent, all_parts
 from lightmail.mime.text import searchable
-from lightmail.store.blobs import refs_txn, search_columns_txn
 
 if TYPE_CHECKING:
     from lightmail.imap.services import ImapServices
@@ -32,7 +31,7 @@ class ServiceSources:
 
     async def columns(self, objects: Sequence[ObjectId]) -> Mapping[ObjectId, SearchColumns]:
         """The columns rendered at delivery."""
-        return await self._services.database.read("search columns", search_columns_txn, objects)
+        return await self._services.rendered.search_columns(self._account, objects)
 
     async def headers(self, objects: Sequence[ObjectId]) -> Mapping[ObjectId, tuple[bytes, bytes]]:
         """Header blocks and their packed field offsets."""
@@ -48,7 +47,7 @@ class ServiceSources:
         if not left:
             return found
         parts = await self._services.rendered.parts(self._account, left)
-        refs = await self._services.database.read("blob refs", refs_txn, self._account, left)
+        refs = await self._services.rendered.refs(self._account, left)
         texts = [(of, refs[of], list(_texts(refs[of], parts[of]))) for of in left if of in refs and of in parts]
         for start, stop in batches([sum(last - first for first, last, _ in pieces) for _, _, pieces in texts]):
             found |= await self._in_batch(texts[start:stop], text)

@@ -7,7 +7,7 @@ all work that does not depend on the message is done once a command. Items are r
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Flag, auto
 from typing import Final
 
@@ -42,7 +42,7 @@ class Item:
 
     slot: bytes
     needs: Needs
-    column: Callable[[Window], Iterable[object]]
+    column: Callable[[Window], Iterable[object]] = field(compare=False)
     section: Section | None = None
 
     @property

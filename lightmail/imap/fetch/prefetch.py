@@ -12,7 +12,6 @@ from lightmail.imap.fetch.plan import STREAM_OCTETS, Plan
 from lightmail.imap.fetch.sections import Section
 from lightmail.imap.fetch.window import Window, chosen
 from lightmail.model import BlobRef, ObjectId
-from lightmail.store.blobs import refs_txn
 
 if TYPE_CHECKING:
     from lightmail.imap.services import ImapServices
@@ -84,7 +83,7 @@ async def load(
         parts = await rendered.parts(account, objects)
         read.append(parts)
     if Needs.OBJECT in needs:
-        refs = await services.database.read("blob refs", refs_txn, account, objects)
+        refs = await rendered.refs(account, objects)
         read.append(refs)
     missing: list[int] = []
     if any(len(found) < len(objects) for found in read):
