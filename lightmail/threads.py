@@ -75,7 +75,9 @@ class BoundedPool:
         self._bound = threads + queue
         self._reactor = reactor
         self._wait_seconds = wait_seconds
-        self._waiting: SimpleQueue[_Work | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._waiting: deque[_Work] = deque()
+        self._idle: list[SimpleQueue[_Work | None]] = []  # the inboxes of threads without work
         self._done: deque[_Work] = deque()
         self._waking = False
         self._open = False
@@ -89,13 +91,15 @@ class BoundedPool:
 
     async def stop(self) -> None:
         """Refuse new calls, and return when those already taken in have ended and the threads are gone."""
-        self._open = False
+        with self._lock:
+            self._open = False
+            idle, self._idle = self._idle, []
+        for inbox in idle:
+            inbox.put(None)
         if self._started == 0:
             return
         if self._stopped is None:
             self._stopped = Deferred()
-            for _ in range(self._started):
-                self._waiting.put(None)
         waiter: Deferred[None] = Deferred()
         self._stopped.chainDeferred(waiter)
         await waiter
@@ -109,19 +113,26 @@ class BoundedPool:
             raise Unavailable
         work = _Work(lambda: fn(*args, **kwargs), time.monotonic() + self._wait_seconds)
         self._pending += 1
-        if self._pending > self._started and self._started < self._threads:
-            self._begin_thread()
-        self._waiting.put(work)
+        self._hand_over(work)
         result: T = await work.deferred
         return result
 
-    def _begin_thread(self) -> None:
-        self._started += 1
-        # Daemon: a process that dies without an orderly stop must not hang on a stalled network call.
-        threading.Thread(target=self._serve, name=f"{self.name}-{self._started}", daemon=True).start()
+    def _hand_over(self, work: _Work) -> None:
+        with self._lock:
+            # The thread that was busy last: its memory is warm, and the others' stays untouched.
+            inbox = self._idle.pop() if self._idle else None
+            if inbox is None:
+                self._waiting.append(work)
+        if inbox is not None:
+            inbox.put(work)
+        elif self._started < self._threads:
+            self._started += 1
+            # Daemon: a process that dies without an orderly stop must not hang on a stalled network call.
+            threading.Thread(target=self._serve, name=f"{self.name}-{self._started}", daemon=True).start()
 
     def _serve(self) -> None:
-        while (work := self._waiting.get()) is not None:
+        inbox: SimpleQueue[_Work | None] = SimpleQueue()
+        while (work := self._next(inbox)) is not None:
             work.run()
             self._done.append(work)
             # `_settle` clears the mark before it looks at `_done`, so nothing appended here is overlooked.
@@ -130,6 +141,16 @@ class BoundedPool:
                 self._reactor.callFromThread(self._settle)
             del work
         self._reactor.callFromThread(self._thread_ended, threading.current_thread())
+
+    def _next(self, inbox: SimpleQueue[_Work | None]) -> _Work | None:
+        """Wait for work; None when the pool stops and nothing is left."""
+        with self._lock:
+            if self._waiting:
+                return self._waiting.popleft()
+            if not self._open:
+                return None
+            self._idle.append(inbox)
+        return inbox.get()
 
     def _settle(self) -> None:
         self._waking = False

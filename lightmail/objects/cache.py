@@ -115,24 +115,22 @@ class DiskCache:
             entry = entries.get(name)
             if entry is not None:
                 entries.move_to_end(name)
-        data = self._read(name, entry, start, stop) if entry is not None and stop <= entry.octets else None
+        data = self._read(name, entry, start, stop) if entry is not None else None
         (self._misses if data is None else self._hits).inc()
         return data
 
     def _read(self, name: str, entry: _Entry, start: int, stop: int) -> bytes | None:
-        try:
-            with open(self._path(name, entry.checksum), "rb", buffering=0) as file:
-                if entry.verified:
-                    data = os.pread(file.fileno(), stop - start, start)
-                    if len(data) == stop - start:
-                        return data
-                else:
-                    whole = file.readall()
-                    if len(whole) == entry.octets and zlib.crc32(whole) == entry.checksum:
-                        entry.verified = True
-                        return whole[start:stop]
-        except OSError:
-            pass
+        data = b""
+        with suppress(OSError), open(self._path(name, entry.checksum), "rb", buffering=0) as file:
+            if entry.verified:
+                data = os.pread(file.fileno(), stop - start, start)
+            else:
+                whole = file.readall()
+                if zlib.crc32(whole) == entry.checksum:
+                    entry.verified = True
+                    data = whole[start:stop]
+        if len(data) == stop - start:
+            return data
         self._forget(name)
         return None
 

@@ -27,9 +27,10 @@ if TYPE_CHECKING:  # these exist for type checkers alone
 
 log = Logger()
 
-# Parts of a multipart upload: the smallest S3 takes, and two of them in memory, one on its way and one being read.
+# Parts of a multipart upload: the smallest S3 takes, one on its way at a time, so a message of any size costs 5 MiB.
 _PART_OCTETS: Final = 5 << 20
 _PARTS_AT_ONCE: Final = 1
+_BLOCK_OCTETS: Final = 256 << 10
 _PROBE_KEY: Final = "meta/probe"
 
 
@@ -115,10 +116,18 @@ class CloudStore:
 
     def put(self, key: str, body: bytes | BinaryIO) -> None:
         try:
-            # A reader longer than a part is sent in parts, and never in memory as a whole.
-            obstore.put(self._store, key, body, chunk_size=_PART_OCTETS, max_concurrency=_PARTS_AT_ONCE)
+            if isinstance(body, bytes):
+                obstore.put(self._store, key, body, use_multipart=False)
+            else:
+                self._put_in_parts(key, body)
         except (BaseError, OSError) as error:
             raise self._unavailable("put", key, error) from None
+
+    def _put_in_parts(self, key: str, body: BinaryIO) -> None:
+        # obstore.put takes readers too, but has 15 MiB of one in memory at times. Leaving by an exception aborts.
+        with obstore.open_writer(self._store, key, buffer_size=_PART_OCTETS, max_concurrency=_PARTS_AT_ONCE) as upload:
+            while block := body.read(_BLOCK_OCTETS):
+                upload.write(block)
 
     def read(self, key: str, start: int, stop: int) -> bytes:
         try:
