@@ -148,9 +148,12 @@ def _wait(found: Server, process: subprocess.Popen[bytes], log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
+            # The driver leaves its socket open when nobody listens: a bare one asks first.
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.connect(found.socket or "")
             found.connect().close()
             return
-        except pymysql.err.OperationalError:
+        except (OSError, pymysql.err.OperationalError):
             if process.poll() is not None or time.monotonic() > deadline:
                 text = log.read_text(errors="replace") if log.exists() else "no log"
                 raise RuntimeError(f"MariaDB did not start: {text[-2000:]}") from None
