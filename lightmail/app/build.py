@@ -151,42 +151,50 @@ def _blobs(config: Config, store: ObjectStore, pool: BoundedPool) -> Blobs:
 
 
 def _factories(config: Config, backends: _Backends, tls: CertificateOptions | None, reactor: Any) -> dict[str, Any]:
-    """The factory of each configured service."""
+    """The factory of each configured service. IMAP and POP3 share the indexes."""
     factories: dict[str, Any] = {}
     limits, database = config.limits, backends.database
+    indexes = Indexes(database, backends.notifier, limits.index_octets, reactor=reactor)
     if config.imap is not None:
-        indexes = Indexes(database, limits.index_octets)
-        rendered = RenderedCache(database, limits.rendered_octets)
-        factories["imap"] = ImapFactory(
-            ImapServices(
-                config.imap,
-                limits,
-                backends.authenticator,
-                database,
-                backends.transactions,
-                backends.blobs,
-                backends.spools,
-                indexes,
-                rendered,
-                backends.notifier,
-                tls,
-            )
+        imap = ImapServices(
+            config=config.imap,
+            limits=limits,
+            authenticator=backends.authenticator,
+            database=database,
+            transactions=backends.transactions,
+            blobs=backends.blobs,
+            spools=backends.spools,
+            indexes=indexes,
+            rendered=RenderedCache(database, limits.rendered_octets),
+            notifier=backends.notifier,
+            tls=tls,
         )
+        factories["imap"] = ImapFactory(imap)
     if config.pop3 is not None:
-        factories["pop3"] = Pop3Factory(Pop3Services())
-    if config.lmtp is not None:
-        factories["lmtp"] = LmtpFactory(
-            LmtpServices(
-                config.system.hostname,
-                config.lmtp,
-                limits,
-                database,
-                backends.transactions,
-                backends.blobs,
-                backends.spools,
-                reactor,
-            )
+        pop3 = Pop3Services(
+            config=config.pop3,
+            limits=limits,
+            authenticator=backends.authenticator,
+            database=database,
+            transactions=backends.transactions,
+            blobs=backends.blobs,
+            indexes=indexes,
+            reactor=reactor,
+            tls=tls,
         )
+        factories["pop3"] = Pop3Factory(pop3)
+    if config.lmtp is not None:
+        lmtp = LmtpServices(
+            hostname=config.system.hostname,
+            config=config.lmtp,
+            limits=limits,
+            database=database,
+            transactions=backends.transactions,
+            blobs=backends.blobs,
+            spools=backends.spools,
+            reactor=reactor,
+        )
+        factories["lmtp"] = LmtpFactory(lmtp)
     if config.api is not None:
         factories["api"] = make_site(backends.readiness, reactor)
     return factories

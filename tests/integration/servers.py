@@ -93,6 +93,18 @@ class MailServer:
             "api": {"bind": HOST, "port": self.http},
         }
 
+    def ports(self) -> dict[str, str]:
+        """The environment that moves the embedded default to this server's ports, for others may be testing here."""
+        moved = {
+            "LIGHTMAIL_IMAP_PORT": self.imap,
+            "LIGHTMAIL_IMAP_SSL_PORT": self.imaps,
+            "LIGHTMAIL_POP3_PORT": self.pop3,
+            "LIGHTMAIL_POP3_SSL_PORT": self.pop3s,
+            "LIGHTMAIL_LMTP_PORT": self.lmtp,
+            "LIGHTMAIL_API_PORT": self.http,
+        }
+        return {name: str(port) for name, port in moved.items()}
+
     def write_config(self) -> None:
         """Write the sections to the configuration file."""
         lines = []
@@ -134,16 +146,19 @@ class MailServer:
 
     def start(self) -> None:
         """Start the process and wait until it is ready."""
-        process = self.launch()
+        self.launch()
+        self.wait_until_ready()
+
+    def wait_until_ready(self) -> None:
+        """Wait for /ready; AssertionError with the log when the process ends or takes too long instead."""
+        assert self.process is not None
         deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline:
-            if process.poll() is not None:
-                raise RuntimeError(f"twistd ended with status {process.returncode}:\n{self.log()[-3000:]}")
-            if self.ready():
-                return
+        while not self.ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                status = self.process.poll()
+                self.kill()
+                raise AssertionError(f"twistd is not ready, its status is {status}:\n{self.log()[-3000:]}")
             time.sleep(0.05)
-        self.kill()
-        raise RuntimeError(f"twistd was not ready within {START_SECONDS} s:\n{self.log()[-3000:]}")
 
     def ready(self) -> bool:
         """Whether /ready says yes."""

@@ -1,0 +1,129 @@
+"""The verbs of `lightmail` on a real store, each a process of its own, beside a server that runs."""
+
+from __future__ import annotations
+
+import imaplib
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.corpus import message
+from tests.integration.servers import HOST, MailServer, environment
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
+    server = MailServer(tmp_path_factory.mktemp("administration"))
+    assert server.cli("migrate").stdout == "applied 0001_foundation.sql\n"
+    assert server.cli("migrate").stdout == "the schema is up to date\n"
+    server.cli("domain", "add", "example.org")
+    server.start()
+    yield server
+    assert server.stop() == 0
+    assert "Traceback" not in server.log()
+
+
+def refused(server: MailServer, *arguments: str, stdin: str = "") -> str:
+    """The one line with which a verb fails."""
+    done = server.cli(*arguments, stdin=stdin, check=False)
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert done.stderr.startswith("lightmail: ")
+    assert done.stderr.count("\n") == 1
+    return done.stderr
+
+
+def can_log_in(server: MailServer, name: str, password: str) -> bool:
+    client = imaplib.IMAP4(HOST, server.imap, timeout=30)
+    try:
+        client.login(name, password)
+    except imaplib.IMAP4.error:
+        client.shutdown()
+        return False
+    client.logout()
+    return True
+
+
+def test_domains(server):
+    server.cli("domain", "add", "Example.NET")
+    assert server.cli("domain", "list").stdout.split() == ["DOMAIN", "ACCOUNTS", "example.net", "0", "example.org", "0"]
+    refused(server, "domain", "add", "example.net")
+    refused(server, "domain", "add", "not a domain")
+    server.account("someone@example.net")
+    refused(server, "domain", "delete", "example.net")
+    server.cli("account", "delete", "someone@example.net", "--yes")
+    server.cli("domain", "delete", "example.net")
+    refused(server, "domain", "delete", "example.net")
+
+
+def test_an_account_from_first_to_last(server):
+    server.account("ada@example.org", "first", "--quota", "10G", "--quota-messages", "5")
+    refused(server, "account", "add", "ada@example.org", "--password-stdin", stdin="x\n")
+    refused(server, "account", "add", "ada@nowhere.example", "--password-stdin", stdin="x\n")
+    refused(server, "account", "add", "nobody", "--password-stdin", stdin="x\n")
+    assert can_log_in(server, "ada@example.org", "first")
+    server.deliver("ada@example.org", message(0))
+    line = server.cli("account", "list", "example.org").stdout.splitlines()[1].split()
+    assert line[:4] == ["ada@example.org", "active", "1", "5"]
+    assert line[5] == "10G"
+
+    server.cli("account", "passwd", "ada@example.org", "--password-stdin", stdin="zweites Paßwort\n")
+    assert not can_log_in(server, "ada@example.org", "first")
+    server.cli("account", "set", "ada@example.org", "--quota", "0")
+    assert server.cli("account", "list").stdout.splitlines()[1].split()[5] == "-"
+    server.cli("account", "passwd", "ada@example.org", "--password-stdin", stdin="third\n")
+    server.cli("account", "disable", "ada@example.org")
+    assert "disabled" in server.cli("account", "list").stdout
+    assert not can_log_in(server, "ada@example.org", "third")
+    server.cli("account", "enable", "ada@example.org")
+    assert can_log_in(server, "ada@example.org", "third")
+    server.cli("account", "delete", "ada@example.org", "--yes")
+    assert not can_log_in(server, "ada@example.org", "third")
+    for verb in ("passwd", "disable", "enable", "delete", "set"):
+        more = {"passwd": ["--password-stdin"], "delete": ["--yes"], "set": ["--quota", "1"]}.get(verb, [])
+        refused(server, "account", verb, "ada@example.org", *more, stdin="x\n")
+
+
+def test_aliases(server):
+    server.account("ben@example.org")
+    server.account("cleo@example.org")
+    server.cli("alias", "add", "both@example.org", "ben@example.org")
+    server.cli("alias", "add", "both@example.org", "cleo@example.org")
+    server.deliver("both@example.org", message(1))
+    rows = [line.split() for line in server.cli("alias", "list").stdout.splitlines()[1:]]
+    assert rows == [["both@example.org", "ben@example.org"], ["both@example.org", "cleo@example.org"]]
+    counts = {line.split()[0]: line.split()[2] for line in server.cli("account", "list").stdout.splitlines()[1:]}
+    assert counts["ben@example.org"] == counts["cleo@example.org"] == "1"
+    server.cli("alias", "delete", "both@example.org", "ben@example.org")
+    server.cli("alias", "delete", "both@example.org")
+    assert server.cli("alias", "list").stdout.splitlines()[1:] == []
+    refused(server, "alias", "delete", "both@example.org")
+
+
+def test_a_password_is_never_an_empty_line(server):
+    assert "empty" in refused(server, "account", "add", "dan@example.org", "--password-stdin", stdin="\n")
+    assert "--password-stdin" in refused(server, "account", "add", "dan@example.org", stdin="x\n")
+
+
+def test_asking_before_a_deletion(server):
+    server.account("eve@example.org")
+    done = server.cli("account", "delete", "eve@example.org", stdin="n\n", check=False)
+    assert done.returncode == 1
+    assert "eve@example.org" in server.cli("account", "list").stdout
+
+
+def test_an_embedded_store_needs_no_migrate(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "lightmail.cli", "domain", "list"],
+        cwd=tmp_path,
+        env=environment(LIGHTMAIL_CONFIG=""),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (0, "DOMAIN  ACCOUNTS\n"), done.stderr
+    assert os.listdir(tmp_path) == ["var"]

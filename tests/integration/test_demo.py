@@ -1,0 +1,79 @@
+"""What `make run` runs: a demo account with mail in it, and the same mail the next time."""
+
+from __future__ import annotations
+
+import imaplib
+import os
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from tests.integration.servers import HOST, MailServer, environment
+
+SUBJECTS = 5
+
+
+class Demo:
+    """A run of `lightmail demo`, its standard output read as far as the account's line."""
+
+    def __init__(self, directory: Path, server: MailServer) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "lightmail.cli", "demo"],
+            cwd=directory,
+            env=environment(**server.ports()),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        self.output = ""
+
+    def wait_for(self, pattern: str) -> re.Match[str]:
+        assert self.process.stdout is not None
+        deadline = time.monotonic() + 90
+        while not (found := re.search(pattern, self.output, re.MULTILINE)):
+            readable, _, _ = select.select([self.process.stdout], [], [], max(0, deadline - time.monotonic()))
+            chunk = os.read(self.process.stdout.fileno(), 65536) if readable else b""
+            assert chunk, self.output
+            self.output += chunk.decode()
+        return found
+
+    def interrupt(self) -> int:
+        """Ctrl-C: the terminal sends it to the whole foreground process group."""
+        os.killpg(self.process.pid, signal.SIGINT)
+        _, errors = self.process.communicate(timeout=60)
+        assert b"Traceback" not in errors, errors.decode()
+        return self.process.returncode
+
+
+def inbox(server: MailServer, name: str, password: str) -> list[bytes]:
+    client = imaplib.IMAP4(HOST, server.imap, timeout=30)
+    client.login(name, password)
+    client.select("INBOX")
+    numbers = client.search(None, "ALL")[1][0].split()
+    found = [client.fetch(number.decode(), "(BODY.PEEK[HEADER.FIELDS (SUBJECT)])")[1][0][1] for number in numbers]
+    client.store("1", "+FLAGS", r"(\Flagged)")
+    flagged = client.search(None, "FLAGGED")[1][0].split()
+    assert flagged == [b"1"]
+    client.logout()
+    return found
+
+
+def test_demo_twice(tmp_path):
+    server = MailServer(tmp_path)
+    passwords = []
+    for _ in range(2):
+        demo = Demo(tmp_path, server)
+        name, password = demo.wait_for(r"^demo account: (\S+) password: (\S+)$").groups()
+        assert name == "demo@example.org"
+        passwords.append(password)
+        demo.wait_for(r"IMAP +127\.0\.0\.1 +port \d+ with TLS")
+        subjects = inbox(server, name, password)
+        assert len(subjects) == SUBJECTS
+        assert subjects[0] == b"Subject: Welcome to LightMail\r\n\r\n"
+        assert demo.interrupt() == 0
+    assert passwords[0] == passwords[1]

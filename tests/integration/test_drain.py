@@ -1,0 +1,107 @@
+"""SIGTERM: nobody new is let in, who is in the middle of something finishes it, the others are told."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.corpus import message
+from tests.integration.servers import HOST, MailServer
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[MailServer]:
+    server = MailServer(tmp_path)
+    server.cli("migrate")
+    server.cli("domain", "add", "example.org")
+    server.account("ada@example.org")
+    server.start()
+    yield server
+    server.kill()
+    assert "Traceback" not in server.log()
+
+
+class Line:
+    """A connection, line by line."""
+
+    def __init__(self, port: int) -> None:
+        self.socket = socket.create_connection((HOST, port), timeout=40)
+        self.file = self.socket.makefile("rb")
+        self.greeting = self.file.readline()
+
+    def send(self, text: bytes) -> None:
+        self.socket.sendall(text)
+
+    def ask(self, text: bytes) -> bytes:
+        """The answer's last line to an LMTP command."""
+        self.send(text + b"\r\n")
+        while (line := self.file.readline())[3:4] == b"-":
+            pass
+        return line
+
+    def close(self) -> None:
+        self.file.close()
+        self.socket.close()
+
+
+def refused(port: int) -> bool:
+    try:
+        socket.create_connection((HOST, port), timeout=5).close()
+    except OSError:
+        return True
+    return False
+
+
+def wait_for(condition) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_sigterm_drains(server):
+    imap, pop3 = Line(server.imap), Line(server.pop3)
+    idle, busy = Line(server.lmtp), Line(server.lmtp)
+    assert busy.ask(b"LHLO x").startswith(b"250 ")
+    assert busy.ask(b"MAIL FROM:<a@example.net>").startswith(b"250")
+    assert busy.ask(b"RCPT TO:<ada@example.org>").startswith(b"250")
+    assert busy.ask(b"DATA").startswith(b"354")
+    octets = message(0)
+    busy.send(octets[:100])
+    assert server.process is not None
+    server.process.send_signal(signal.SIGTERM)
+    wait_for(lambda: refused(server.imap) and refused(server.lmtp) and refused(server.pop3s))
+    assert imap.file.readline().startswith(b"* BYE")
+    assert idle.file.readline().startswith(b"421")
+    pop3.file.read()  # it is closed
+    busy.send(octets[100:] + b".\r\n")
+    assert busy.file.readline().startswith(b"250")
+    assert busy.file.readline().startswith(b"421")
+    for line in (imap, pop3, idle, busy):
+        line.close()
+    assert server.stop() == 0
+    assert server.log().count("stopped") >= 1
+    server.start()
+    assert server.cli("account", "list").stdout.splitlines()[1].split()[2] == "1"
+    assert server.stop() == 0
+
+
+def test_who_never_ends_is_cut_off(server):
+    server.sections["limits"] = {"drain_seconds": 1}
+    server.write_config()
+    assert server.stop() == 0
+    server.start()
+    stuck = Line(server.lmtp)
+    assert stuck.ask(b"LHLO x").startswith(b"250 ")
+    stuck.ask(b"MAIL FROM:<a@example.net>")
+    stuck.ask(b"RCPT TO:<ada@example.org>")
+    assert stuck.ask(b"DATA").startswith(b"354")
+    began = time.monotonic()
+    assert server.stop() == 0
+    assert time.monotonic() - began < 15
+    stuck.close()

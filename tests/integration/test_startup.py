@@ -1,0 +1,211 @@
+"""What keeps a server from starting: one clear line, exit status 1, no traceback; and what a good start looks like."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.servers import HOST, MailServer, environment, mysql_section, program, s3_section
+from tests.support import mariadb
+
+
+def refusal(server: MailServer, **environ: str) -> str:
+    """The one line with which the server refuses to start."""
+    process = server.launch(**environ)
+    try:
+        assert process.wait(60) == 1, server.log()
+    finally:
+        server.kill()
+    log = server.log()
+    assert "Traceback" not in log
+    (line,) = [
+        line for line in log.splitlines() if "lightmail cannot start: " in line or line.startswith("lightmail: ")
+    ]
+    return line.partition("lightmail cannot start: ")[2] or line
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> MailServer:
+    return MailServer(tmp_path)
+
+
+def change(server: MailServer, section: str, **keys: object) -> None:
+    server.sections[section] = {**server.sections.get(section, {}), **keys}
+    server.write_config()
+
+
+def test_bad_configuration(server):
+    change(server, "imap", prot=143)
+    line = refusal(server)
+    assert line == f"lightmail: {server.config}: [imap] prot is an unknown key; did you mean port?"
+
+
+def test_missing_configuration(server):
+    server.config.unlink()
+    assert refusal(server) == (
+        f"lightmail: {server.config}: No such file or directory; name a readable file with --config"
+    )
+
+
+def test_no_service(server):
+    for section in ("imap", "pop3", "lmtp", "api"):
+        server.sections.pop(section)
+    server.write_config()
+    assert refusal(server) == "no service is configured; add [imap], [pop3], [lmtp] or [api]"
+
+
+def test_port_in_use(server):
+    server.cli("migrate")
+    with socket.create_server((HOST, server.imap)):
+        line = refusal(server)
+    assert line == (
+        f"[imap] port = {server.imap}: port {server.imap} on 127.0.0.1 is in use; "
+        "stop what listens there, or choose another port"
+    )
+
+
+def test_bad_certificate(server):
+    Path(server.tls.cert).write_text("no certificate\n")
+    assert refusal(server) == f"[tls] cert: {server.tls.cert} holds no PEM certificate"
+
+
+def test_older_schema(server):
+    assert "run `lightmail migrate`" in refusal(server)
+
+
+def test_newer_schema(server):
+    server.cli("migrate")
+    with sqlite3.connect(server.directory / "data" / "lightmail.sqlite") as rows:
+        rows.execute("UPDATE store SET schema_version = 999")
+    rows.close()
+    assert "schema version 999" in refusal(server)
+
+
+def with_mysql(server: MailServer, **keys: Any) -> None:
+    if not mariadb.available():
+        pytest.skip("no MariaDB: install Debian's mariadb-server")
+    server.sections["database"] = {**mysql_section(mariadb.server().config("absent")), **keys}
+    server.write_config()
+
+
+def test_wrong_database_password(server):
+    with_mysql(server, password="wrong")
+    line = refusal(server)
+    assert "[database]" in line
+    assert "password" in line
+    assert "wrong" not in line
+
+
+def test_absent_database(server):
+    with_mysql(server)
+    assert "absent" in refusal(server)
+
+
+def test_no_database_server(server):
+    with_mysql(server, socket="/nowhere/mysqld.sock")
+    assert "/nowhere/mysqld.sock" in refusal(server)
+
+
+def with_s3(server: MailServer, s3_server: Any, **keys: object) -> None:
+    server.sections["storage"] = {"driver": "s3"}
+    server.sections["s3"] = {**s3_section(s3_server), **keys}
+    server.write_config()
+    server.cli("migrate")
+
+
+def test_wrong_s3_key(server, s3_server):
+    with_s3(server, s3_server, secret_key="wrong")
+    line = refusal(server)
+    assert "correct [s3] access_key and secret_key" in line
+
+
+def test_absent_bucket(server, s3_server):
+    with_s3(server, s3_server, bucket="absent")
+    line = refusal(server)
+    assert "'absent'" in line
+    assert "create it" in line
+
+
+def fill(path: Path) -> None:
+    """Write to `path` until its disk is full."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT)
+    try:
+        while True:
+            os.write(descriptor, bytes(4096))
+    except OSError as error:
+        assert error.errno == errno.ENOSPC
+    finally:
+        os.close(descriptor)
+
+
+def test_full_disk(server):
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("a small file system can be mounted by root only")
+    small = server.directory / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], capture_output=True, check=False
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a small file system cannot be mounted here")
+    try:
+        (small / "objects").mkdir()
+        fill(small / "filler")
+        change(server, "storage", path=small / "objects")
+        server.cli("migrate")
+        line = refusal(server)
+    finally:
+        subprocess.run(["umount", small], check=True)
+    assert str(small / "objects") in line
+    assert "No space left on device" in line
+
+
+def test_embedded_with_no_arguments(tmp_path):
+    """`twistd -n lightmail` alone, as after `make install`, on other ports."""
+    server = MailServer(tmp_path)
+    command = [program("twistd"), "-n", "lightmail"]
+    environ = environment(LIGHTMAIL_CONFIG="", **server.ports())
+    for run in ("first", "second"):
+        with server.log_path.open("ab") as log:
+            server.process = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=log, stderr=log)
+        server.wait_until_ready()
+        assert (tmp_path / "var" / "lightmail.sqlite").exists(), run
+        assert server.stop() == 0
+    assert "Traceback" not in server.log()
+    assert server.log().count("made a self-signed certificate") == 1
+
+
+def test_systemd_is_told(server):
+    server.cli("migrate")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+        manager.bind(str(server.directory / "notify"))
+        manager.settimeout(60)
+        server.launch(NOTIFY_SOCKET=str(server.directory / "notify"))
+        assert manager.recv(1000) == b"READY=1"
+        assert server.ready()
+        assert server.stop() == 0
+        assert manager.recv(1000) == b"STOPPING=1"
+
+
+def test_the_plugin_is_found_where_it_is_installed(tmp_path):
+    """Not from the checkout: `pip install` has put the dropin beside Twisted's own."""
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    where = "import importlib.util; print(importlib.util.find_spec('lightmail') is not None)"
+    found = subprocess.run(
+        [sys.executable, "-P", "-c", where], cwd=tmp_path, env=environ, capture_output=True, check=True
+    )
+    if found.stdout.strip() != b"True":
+        pytest.skip("lightmail is not installed in this environment; `make test` installs it")
+    listed = subprocess.run(
+        [program("twistd"), "--help"], cwd=tmp_path, env=environ, capture_output=True, text=True, check=True
+    )
+    assert "lightmail" in listed.stdout
