@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from lightmail.errors import AccountDisabled, Invalid, MailError, NoSuchAccount
-from lightmail.model import INBOX, Account, AccountId, MailboxId
-from lightmail.store import accounts, mailboxes
+from lightmail.model import Account, AccountId, MailboxId
+from lightmail.store import accounts, mailboxes, routes
 from lightmail.store.addresses import normalised
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
@@ -67,17 +67,24 @@ def candidates(address: Address) -> list[str]:
     return forms
 
 
-def route_txn(cursor: Cursor, given: str, hostname: str, tagged_mailboxes: bool) -> list[Target] | MailError:
-    """The targets of one recipient, or why it has none: NoSuchAccount, or AccountDisabled (all behind it)."""
-    address = parse(given, hostname)
-    for form in candidates(address):
-        found = accounts.route_txn(cursor, form)
-        if found:
-            active = [account for account in found if account.active]
-            tag = address.tag if tagged_mailboxes else ""
-            targets = [_target_txn(cursor, account, given, tag) for account in active]
-            return targets or AccountDisabled()
-    return NoSuchAccount()
+def routes_txn(
+    cursor: Cursor, given: Sequence[str], hostname: str, tagged_mailboxes: bool
+) -> list[list[Target] | MailError]:
+    """For each recipient its targets, or why it has none: NoSuchAccount, or AccountDisabled (all behind it).
+
+    One round trip for all of them, and more only for aliases and for tags that may name a mailbox.
+    """
+    addresses = [parse(recipient, hostname) for recipient in given]
+    forms = [candidates(address) for address in addresses]
+    known = routes.known_txn(cursor, list(dict.fromkeys(form for each in forms for form in each)))
+    found: list[list[Target] | MailError] = []
+    for recipient, address, each in zip(given, addresses, forms, strict=True):
+        places = _places_txn(cursor, each, known)
+        if address.tag and tagged_mailboxes:
+            places = [_tagged_txn(cursor, account, inbox, address.tag) for account, inbox in places]
+        targets = [Target(account, mailbox, recipient) for account, mailbox in places if account.active]
+        found.append(targets or (AccountDisabled() if places else NoSuchAccount()))
+    return found
 
 
 def junk_txn(cursor: Cursor, wanted: Sequence[AccountId]) -> dict[AccountId, MailboxId]:
@@ -91,24 +98,27 @@ def junk_txn(cursor: Cursor, wanted: Sequence[AccountId]) -> dict[AccountId, Mai
     return found
 
 
-async def route(
+async def look_up(
     database: Database, given: Sequence[str], hostname: str, tagged_mailboxes: bool
 ) -> list[list[Target] | MailError]:
-    """`route_txn` for several recipients in one hand-off, in their order. Raises Unavailable."""
-
-    def all_txn(cursor: Cursor) -> list[list[Target] | MailError]:
-        return [route_txn(cursor, address, hostname, tagged_mailboxes) for address in given]
-
-    return await database.read("route", all_txn)
+    """`routes_txn` in one hand-off. Raises Unavailable."""
+    return await database.read("route", routes_txn, given, hostname, tagged_mailboxes)
 
 
-def _target_txn(cursor: Cursor, account: Account, given: str, tag: str) -> Target:
-    mailbox = mailboxes.by_name_txn(cursor, account.id, tag) if tag else None
-    if mailbox is None:
-        mailbox = mailboxes.by_name_txn(cursor, account.id, INBOX)
-    if mailbox is None:  # every account has one from its first transaction on
-        raise RuntimeError(f"account {account.id} has no INBOX")
-    return Target(account, mailbox.id, given)
+def _places_txn(cursor: Cursor, forms: Sequence[str], known: routes.Known) -> list[tuple[Account, MailboxId]]:
+    """The accounts and INBOXes behind the first form of an address that is known."""
+    for form in forms:
+        if form in known.aliases:
+            behind = accounts.route_txn(cursor, form)
+            return list(routes.known_txn(cursor, [account.address for account in behind]).accounts.values())
+        if form in known.accounts:
+            return [known.accounts[form]]
+    return []
+
+
+def _tagged_txn(cursor: Cursor, account: Account, inbox: MailboxId, tag: str) -> tuple[Account, MailboxId]:
+    mailbox = mailboxes.by_name_txn(cursor, account.id, tag)
+    return account, inbox if mailbox is None else mailbox.id
 
 
 def _unquoted(text: str) -> str:

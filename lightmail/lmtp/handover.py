@@ -14,7 +14,7 @@ from twisted.logger import Logger
 
 from lightmail.delivery import incoming as delivery
 from lightmail.delivery.addresses import Target, junk_txn
-from lightmail.delivery.headers import Trace
+from lightmail.delivery.headers import Signs, Trace
 from lightmail.delivery.incoming import Incoming
 from lightmail.errors import MailError, ServerBug, Unavailable
 from lightmail.lmtp.replies import Reply, refusal
@@ -68,14 +68,15 @@ async def _outcomes(
     await _turn(services, turns)
     try:
         routes: Sequence[Sequence[Target]] = envelope.routes
-        if services.config.spam_to_junk and incoming.signs().spam:
+        signs = incoming.signs()
+        if services.config.spam_to_junk and signs.spam:
             routes = await _to_junk(services, routes)
         copies: dict[_Place, Target] = {}
         for target in chain.from_iterable(routes):
             copies.setdefault(_place(target), target)
         outcomes: dict[_Place, Outcome] = {}
         for group in delivery.batches(list(copies.values()), services.config.delivered_to):
-            outcomes.update(await _deliver(services, envelope.sender, incoming, group, trace))
+            outcomes.update(await _deliver(services, envelope.sender, incoming, signs, group, trace))
         return [[outcomes[_place(target)] for target in route] for route in routes]
     finally:
         turns.release()
@@ -105,12 +106,12 @@ async def _to_junk(services: LmtpServices, routes: Sequence[Sequence[Target]]) -
 
 
 async def _deliver(
-    services: LmtpServices, sender: str, incoming: Incoming, targets: Sequence[Target], trace: Trace
+    services: LmtpServices, sender: str, incoming: Incoming, signs: Signs, targets: Sequence[Target], trace: Trace
 ) -> dict[_Place, Outcome]:
     """One object and one transaction for these targets; trouble with either is the outcome of each."""
     at_us = time.time_ns() // 1000
     name = services.config.delivered_to
-    digest = incoming.digest if incoming.signs().identified else None
+    digest = incoming.digest if signs.identified else None
     recipients = [Recipient(target.account, target.mailbox, target.given) for target in targets]
     outcomes: Sequence[Outcome]
     try:

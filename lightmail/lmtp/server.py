@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lightmail.channel import Channel, Closed, Draining, LineTooLong, TimedOut, Transport
-from lightmail.delivery.addresses import Target, route
+from lightmail.delivery.addresses import Target, look_up
 from lightmail.delivery.headers import Trace
 from lightmail.delivery.incoming import Incoming
 from lightmail.errors import MailError, TooBig
@@ -177,7 +177,7 @@ class LmtpServer(Protocol):
             return []
         services = self._services
         try:
-            return await route(services.database, addresses, services.hostname, services.config.subaddress_mailboxes)
+            return await look_up(services.database, addresses, services.hostname, services.config.subaddress_mailboxes)
         except MailError as error:
             return [error] * len(addresses)
 
@@ -345,7 +345,7 @@ class LmtpServer(Protocol):
         """Answer a bad command, and hang up on a peer that sends nothing else."""
         self._say(reply)
         self._bad_commands += 1
-        if self._bad_commands > self._services.limits.bad_commands:
+        if self._bad_commands >= self._services.limits.bad_commands:
             self._bye(421, "4.7.0", "Too many errors")
 
     def _bye(self, code: int, enhanced: str, text: str) -> None:
