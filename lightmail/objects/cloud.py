@@ -211,9 +211,12 @@ def _reason(error: Exception) -> str:
         re.search(r"<Code>(\w{1,60})</Code>", text),
         re.search(r"status code: (\d{3} [A-Z][\w ]{1,40}\w)", text),
         re.search(r'(?:message|error): "([^"]{1,200})"', text),
-        re.search(r"invalid peer certificate: (\w{1,60})|(Invalid\w{1,60})", text),
     )
-    words = [next(group for group in match.groups() if group) for match in found if match]
+    words = [match[1] for match in found if match]
     if "kind: Timeout" in text:
         words.append("no answer in time")
+    if "InvalidContentType" in text:
+        words.append("it does not speak TLS")
+    if certificate := re.search(r"InvalidCertificate\(([\s\w(]{1,300})", text):
+        words.append(f"its certificate is refused, {certificate[1].replace('(', ' ').split()[-1]}")
     return ", ".join(dict.fromkeys(words)) or " ".join(text.partition("\n\nDebug source")[0].split())[:300]
