@@ -22,6 +22,8 @@ from lightmail.store.messages import Changes, Snapshot
 
 _LOG_ENTRIES: Final = 4096
 _FIXED_OCTETS: Final = 2048
+# Most mailboxes have no keywords of their own: they share one table and its memo.
+_NO_KEYWORDS: Final = Keywords()
 
 
 class Expunges:
@@ -70,7 +72,7 @@ class MailboxIndex:
         self.recent_uid = 0
         self.highest_modseq = 0
         self.keyword_version = -1
-        self.keywords = Keywords()
+        self.keywords = _NO_KEYWORDS
         self.columns = Columns()
         self.expunges = Expunges()
         self.tick = 0
