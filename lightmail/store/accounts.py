@@ -60,6 +60,18 @@ def route_txn(cursor: Cursor, address: str) -> list[Account]:
 
     Disabled accounts are among them; whether they take mail is the caller's to say.
     """
+    found, _ = _expand(cursor, address)
+    return list(found.values())
+
+
+def reached_txn(cursor: Cursor, address: str) -> set[str]:
+    """Every address that mail for `address` passes on its way, itself included."""
+    _, seen = _expand(cursor, address)
+    return seen
+
+
+def _expand(cursor: Cursor, address: str) -> tuple[dict[AccountId, Account], set[str]]:
+    """The accounts behind an address, and all addresses on the way; one round trip for each level of aliases."""
     found: dict[AccountId, Account] = {}
     seen = {address}
     level = [address.encode()]
@@ -71,11 +83,11 @@ def route_txn(cursor: Cursor, address: str) -> list[Account]:
         for row in accounts.rows:
             account = _account(row)
             found[account.id] = account
-        level = [row[0] for row in targets.rows if row[0].decode() not in seen]
+        level = [name.encode() for name in dict.fromkeys(row[0].decode() for row in targets.rows) if name not in seen]
         seen.update(name.decode() for name in level)
         if not level or len(seen) > ALIAS_TARGETS:
             break
-    return list(found.values())
+    return found, seen
 
 
 def list_txn(cursor: Cursor, domain: str | None = None) -> list[tuple[Account, Usage]]:
@@ -228,6 +240,12 @@ def delete_alias_txn(cursor: Cursor, address: str, target: str | None) -> int:
     return cursor.execute("DELETE FROM aliases WHERE address = %s AND target = %s", (address.encode(), target.encode()))
 
 
+def has_alias_txn(cursor: Cursor, address: str) -> bool:
+    """Whether an alias has that address."""
+    cursor.execute("SELECT 1 FROM aliases WHERE address = %s LIMIT 1", (address.encode(),))
+    return cursor.fetchone() is not None
+
+
 def aliases_to_txn(cursor: Cursor, target: str) -> list[str]:
     """The aliases that lead to `target` at once."""
     cursor.execute("SELECT address FROM aliases WHERE target = %s ORDER BY address", (target.encode(),))
@@ -236,13 +254,36 @@ def aliases_to_txn(cursor: Cursor, target: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class Quota:
-    """An account's quotas as they stand now; 0 means none."""
+    """An account's quotas, 0 for none, beside what it uses; the usage is not locked and may be outrun."""
 
     octets: int
     messages: int
+    used_octets: int
+    used_messages: int
 
 
-_QUOTAS: Final = "SELECT id, quota_octets, quota_messages FROM accounts WHERE id IN ({list}) AND deleted_at = 0"
+class Room:
+    """What a quota still leaves, counted down."""
+
+    def __init__(self, quota: Quota) -> None:
+        self._quota = quota
+        self._octets = quota.used_octets
+        self._messages = quota.used_messages
+
+    def take(self, octets: int, messages: int) -> bool:
+        """Use up that much; False, and nothing is used up, when it is more than is left."""
+        octets, messages = self._octets + octets, self._messages + messages
+        quota = self._quota
+        if (quota.octets and octets > quota.octets) or (quota.messages and messages > quota.messages):
+            return False
+        self._octets, self._messages = octets, messages
+        return True
+
+
+_QUOTAS: Final = (
+    "SELECT a.id, a.quota_octets, a.quota_messages, u.octets, u.messages FROM accounts a"
+    " JOIN account_usage u ON u.account = a.id WHERE a.id IN ({list}) AND a.deleted_at = 0"
+)
 
 
 def quotas_statement(accounts: Sequence[AccountId]) -> Statement:
@@ -253,7 +294,7 @@ def quotas_statement(accounts: Sequence[AccountId]) -> Statement:
 
 def quotas(rows: Sequence[Row]) -> dict[AccountId, Quota]:
     """What `quotas_statement` returned; an account that is missing does not exist any more."""
-    return {AccountId(row[0]): Quota(row[1], row[2]) for row in rows}
+    return {AccountId(row[0]): Quota(row[1], row[2], row[3], row[4]) for row in rows}
 
 
 def charge_statement(account: AccountId, octets: int, messages: int, quota: Quota) -> Statement:

@@ -6,7 +6,7 @@ commits come in the order of UIDs and MODSEQs (P2, P3).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -156,8 +156,8 @@ def advance_statements(uids: Mapping[MailboxId, tuple[AccountId, int]]) -> list[
     ]
 
 
-def locked(rows: Sequence[Row]) -> dict[MailboxId, Locked]:
-    """The mailboxes that `advance_statements` locked; one that is missing does not exist any more."""
+def locked(rows: Iterable[Row]) -> dict[MailboxId, Locked]:
+    """The mailboxes that were locked, by id; one that is missing does not exist any more."""
     return {MailboxId(row[0]): Locked(MailboxId(row[0]), AccountId(row[1]), row[2], row[3], row[4]) for row in rows}
 
 
@@ -165,6 +165,17 @@ def advance_txn(cursor: Cursor, account: AccountId, mailbox: MailboxId, uids: in
     """Lock one mailbox, take UIDs, raise its MODSEQ; None when it does not exist."""
     results = cursor.script(advance_statements({mailbox: (account, uids)}))
     return locked(results[-1].rows).get(mailbox)
+
+
+_LOCK: Final = (
+    "SELECT id, account, uidvalidity, uidnext, highest_modseq FROM mailboxes"
+    " WHERE id = %s AND account = %s AND deleted_at = 0 FOR UPDATE"
+)
+
+
+def lock_statements(account: AccountId, mailboxes: Collection[MailboxId]) -> list[Statement]:
+    """The statements that lock mailboxes as they are, by ascending id; hand all their rows to `locked`."""
+    return [(_LOCK, (mailbox, account)) for mailbox in sorted(set(mailboxes))]
 
 
 def claim_recent_txn(cursor: Cursor, mailbox: MailboxId) -> tuple[int, int] | None:

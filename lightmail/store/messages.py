@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -102,24 +103,27 @@ def _uid(row: Row) -> int:
 
 # --- writes; the mailbox's row is locked ---
 
-_INSERT: Final = (
-    "INSERT INTO messages (account, mailbox, uid, modseq, object, flags, internaldate_us, saved_us, octets)"
-    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s)"
+# For `sqltext.with_rows`, at most INSERT_BOUND rows at once.
+INSERT: Final = (
+    "INSERT INTO messages (account, mailbox, uid, modseq, object, flags, internaldate_us, octets, saved_us)"  # noqa: S608
+    f" VALUES (%s, %s, %s, %s, %s, %s, %s, %s, {NOW_US})"
 )
 INSERT_BOUND: Final = 256
 
 
-def insert_statement() -> str:
-    """The statement that inserts one message, for `sqltext.with_rows`; at most INSERT_BOUND rows at once."""
-    return _INSERT
-
-
 _MATCHING: Final = "SELECT uid, flags, octets FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {uids}"
+_MATCHING_DELETED: Final = _MATCHING.replace("{uids}", "(flags & 8) <> 0 AND {uids}")
 
 
-def matching_statements(mailbox: MailboxId, uids: Sequence[int]) -> list[Statement]:
-    """The statements that find which of `uids` (ascending) are alive; rows (uid, flags, octets)."""
-    return [(with_uids(_MATCHING, condition), (mailbox, *params)) for condition, params in uid_conditions(uids)]
+def matching_statements(
+    mailbox: MailboxId, uids: Sequence[int] | None, *, only_deleted: bool = False
+) -> list[Statement]:
+    r"""The statements that find which of `uids` (ascending; None: all) are alive; rows (uid, flags, octets).
+
+    `only_deleted`: and have the flag \Deleted.
+    """
+    sql = _MATCHING_DELETED if only_deleted else _MATCHING
+    return [(with_uids(sql, condition), (mailbox, *params)) for condition, params in uid_conditions(uids)]
 
 
 _MODSEQ_NOW: Final = "(SELECT highest_modseq FROM mailboxes WHERE id = %s)"
@@ -160,3 +164,47 @@ def bury_statements(mailbox: MailboxId, uids: Sequence[int], fate: Fate) -> list
         (with_uids(sql, condition), (fate.value, mailbox, mailbox, *params))
         for condition, params in uid_conditions(uids)
     ]
+
+
+_LOCK_OBJECTS: Final = (
+    "SELECT COALESCE(SUM(CASE WHEN state = 1 THEN 0 ELSE 1 END), 0) FROM objects WHERE id IN"
+    " (SELECT object FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {uids}) LOCK IN SHARE MODE"
+)
+
+
+def lock_objects_statements(mailbox: MailboxId, uids: Sequence[int]) -> list[Statement]:
+    """The statements that lock the objects of messages against the collector; each counts those that are not LIVE."""
+    return [(with_uids(_LOCK_OBJECTS, condition), (mailbox, *params)) for condition, params in uid_conditions(uids)]
+
+
+_TRANSFER: Final = (
+    "INSERT INTO messages (account, mailbox, uid, modseq, object, flags, internaldate_us, saved_us, octets)"  # noqa: S608
+    " SELECT account, %s, %s + ROW_NUMBER() OVER (ORDER BY uid), %s, object, (flags & %s){keywords},"
+    f" internaldate_us, {NOW_US}, octets FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {{uids}}"
+)
+_ONE_KEYWORD: Final = " | (((flags >> %s) & 1) << %s)"
+
+
+def transfer_statements(
+    source: MailboxId,
+    uids: Sequence[int],
+    destination: MailboxId,
+    first_uid: int,
+    modseq: int,
+    keywords: Sequence[tuple[int, int]],
+) -> list[Statement]:
+    """The statements that copy messages, all of them alive, to UIDs from `first_uid` on, in the order of their UIDs.
+
+    `keywords` says which bit of the source becomes which bit of the destination; other bits from 16 on are dropped.
+    """
+    sql = _TRANSFER.replace("{keywords}", _ONE_KEYWORD * len(keywords))
+    bits = [bit for pair in keywords for bit in pair]
+    statements: list[Statement] = []
+    done = 0
+    for condition, params in uid_conditions(uids):
+        # ROW_NUMBER counts from 1.
+        before = first_uid - 1 + done
+        fixed = (destination, before, modseq, keyword_table.FIXED_MASK, *bits, source)
+        statements.append((with_uids(sql, condition), (*fixed, *params)))
+        done = bisect_right(uids, params[-1])
+    return statements

@@ -49,14 +49,17 @@ def with_rows(sql: str, rows: int) -> str:
 
 
 # A run of consecutive UIDs at least this long is a range, not part of an IN list.
-_RUN: Final = 16
+_RUN: Final = 256
 
 
-def uid_conditions(uids: Sequence[int]) -> list[tuple[str, Sequence[int]]]:
+def uid_conditions(uids: Sequence[int] | None) -> list[tuple[str, Sequence[int]]]:
     """Conditions on ``uid`` with their parameters that together cover `uids` (ascending) and nothing else.
 
-    One condition belongs to one statement: long runs become ranges, what is scattered becomes IN lists.
+    One condition belongs to one statement: long runs become ranges, what is scattered becomes IN lists. All UIDs of
+    one condition are below those of the next. None stands for all UIDs there are.
     """
+    if uids is None:
+        return [("uid > %s", (0,))]
     conditions: list[tuple[str, Sequence[int]]] = []
     scattered: list[int] = []
     start = 0
@@ -64,14 +67,18 @@ def uid_conditions(uids: Sequence[int]) -> list[tuple[str, Sequence[int]]]:
         if end < len(uids) and uids[end] == uids[end - 1] + 1:
             continue
         if end - start >= _RUN:
+            conditions += _listed(scattered)
+            scattered = []
             conditions.append(("uid BETWEEN %s AND %s", (uids[start], uids[end - 1])))
         else:
             scattered.extend(uids[start:end])
         start = end
-    for piece in pieces(scattered):
-        values = padded(piece)
-        conditions.append((with_list("uid IN ({list})", len(values)), values))
-    return conditions
+    return conditions + _listed(scattered)
+
+
+def _listed(uids: Sequence[int]) -> list[tuple[str, Sequence[int]]]:
+    values = [padded(piece) for piece in pieces(uids)]
+    return [(with_list("uid IN ({list})", len(listed)), listed) for listed in values]
 
 
 @lru_cache(maxsize=1024)

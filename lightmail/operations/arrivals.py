@@ -1,0 +1,261 @@
+"""New messages: rows for objects that are stored already, of several deliveries and appends in one transaction.
+
+A unit is stored whole or refused whole, on its own. What refuses one is found out inside the transaction; then that
+is rolled back and run again without it, so that the rest is committed as if the refused one had never come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+from lightmail.errors import LimitReached, MailError, NoSuchDestination, OverQuota
+from lightmail.model import AccountId, MailboxId, ObjectId, StoredBlob
+from lightmail.operations.outcome import Changed, RunAgain
+from lightmail.store import accounts, blobs, keywords, ledger, mailboxes, messages
+from lightmail.store.accounts import Quota
+from lightmail.store.cursor import Cursor, Row, Statement
+from lightmail.store.faults import Conflict, DuplicateKey
+from lightmail.store.mailboxes import Locked
+from lightmail.store.sqltext import padded, pieces, with_list, with_rows
+
+
+@dataclass(frozen=True, slots=True)
+class NewMessage:
+    """A message to be stored: its blob, the names of its flags, and the moment it shall carry for ever."""
+
+    blob: StoredBlob
+    flags: tuple[bytes, ...]
+    internaldate_us: int
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """A unit's messages are in the mailbox, with these UIDs in the order they were given."""
+
+    uidvalidity: int
+    uids: list[int]
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """The same delivery was committed before; nothing was stored now."""
+
+
+Refusal: TypeAlias = Duplicate | MailError
+
+
+@dataclass(eq=False, slots=True)
+class Unit:
+    """Messages for one mailbox that are stored together or not at all. `digest` tells a delivery seen before."""
+
+    account: AccountId
+    mailbox: MailboxId
+    messages: Sequence[NewMessage]
+    digest: bytes | None = None
+    refusal: Refusal | None = field(default=None)
+
+    @property
+    def octets(self) -> int:
+        """What the unit adds to the account's usage."""
+        return sum(message.blob.octets for message in self.messages)
+
+
+def weight(blob: StoredBlob) -> int:
+    """About how many octets of rows a blob brings."""
+    rendering = blob.rendering
+    wide = (rendering.envelope, rendering.bodystructure, rendering.header, rendering.header_fields, rendering.parts)
+    return 512 + sum(map(len, wide)) + len(blob.frames)
+
+
+def arrive_txn(cursor: Cursor, items: Sequence[Sequence[Unit]]) -> Changed[Sequence[list[Stored | Refusal]]]:
+    """Store the units of all items; for each item the answers to its units, in order.
+
+    Three round trips for any number of them, COMMIT included; one more for each mailbox that needs keywords of its own.
+    """
+    units, twins = _without_twins(unit for item in items for unit in item if unit.refusal is None)
+    answers: dict[Unit, Stored | Refusal] = {}
+    held: Mapping[MailboxId, Locked] = {}
+    if units:
+        stored = list({message.blob.key: message.blob for unit in units for message in unit.messages}.values())
+        # Compressed before the first statement takes locks.
+        renderings = [blobs.rendering_row(blob.rendering) for blob in stored]
+        held, objects, quotas = _open(cursor, units, stored)
+        rows, placed = _place(units, held, objects, _flag_bits(cursor, units))
+        answers.update(placed)
+        made = [(objects[blob.key], *rendering) for blob, rendering in zip(stored, renderings, strict=True)]
+        _insert(cursor, units, made, rows, quotas)
+    for unit, twin in twins.items():
+        answer = answers[twin]
+        answers[unit] = Duplicate() if isinstance(answer, Stored) else answer
+    values = [[unit.refusal or answers[unit] for unit in item] for item in items]
+    return Changed(values, {mailbox: found.highest_modseq for mailbox, found in held.items()})
+
+
+def _without_twins(units: Iterable[Unit]) -> tuple[list[Unit], dict[Unit, Unit]]:
+    """The units, without those that repeat a delivery which is among them; and these, with what they repeat."""
+    first: dict[tuple[AccountId, bytes], Unit] = {}
+    single: list[Unit] = []
+    twins: dict[Unit, Unit] = {}
+    for unit in units:
+        if unit.digest is not None:
+            twin = first.setdefault((unit.account, unit.digest), unit)
+            if twin is not unit:
+                twins[unit] = twin
+                continue
+        single.append(unit)
+    return single, twins
+
+
+def _open(
+    cursor: Cursor, units: list[Unit], stored: list[StoredBlob]
+) -> tuple[Mapping[MailboxId, Locked], Mapping[str, ObjectId], Mapping[AccountId, Quota]]:
+    """The first round trip: digests noted, mailboxes locked and advanced, objects inserted, quotas read.
+
+    Raises RunAgain for units that this shows cannot be stored.
+    """
+    noted = sorted((unit for unit in units if unit.digest is not None), key=_by_digest)
+    notes = [ledger.delivery_statement(unit.account, unit.digest) for unit in noted if unit.digest is not None]
+    wanted: dict[MailboxId, tuple[AccountId, int]] = {}
+    for unit in units:
+        _, count = wanted.get(unit.mailbox, (unit.account, 0))
+        wanted[unit.mailbox] = (unit.account, count + len(unit.messages))
+    locks = mailboxes.advance_statements(wanted)
+    quotas = accounts.quotas_statement(sorted({unit.account for unit in units}))
+    inserts = _insert_statements(blobs.INSERT_OBJECT, [blobs.object_row(blob) for blob in stored])
+    ids = [_ids_statement(piece) for piece in pieces([blob.key.encode() for blob in stored])]
+    try:
+        results = cursor.script([*notes, *locks, quotas, *inserts, *ids])
+    except DuplicateKey:
+        # A twin in another transaction was faster; it is committed now, or gone, and will be seen for what it is.
+        raise Conflict("twin") from None
+    held = mailboxes.locked(results[len(notes) + len(locks) - 1].rows)
+    found = accounts.quotas(results[len(notes) + len(locks)].rows)
+    repeated = {unit for unit, result in zip(noted, results, strict=False) if result.rowcount == 0}
+    _refuse(_refusals(units, repeated, held, found))
+    objects = {row[0].decode(): ObjectId(row[1]) for result in results[-len(ids) :] for row in result.rows}
+    return held, objects, found
+
+
+def _by_digest(unit: Unit) -> tuple[int, bytes]:
+    return unit.account, unit.digest or b""
+
+
+def _ids_statement(keys: Sequence[bytes]) -> Statement:
+    values = padded(keys)
+    return with_list(blobs.IDS_OF_KEYS, len(values)), values
+
+
+def _refusals(
+    units: list[Unit], repeated: set[Unit], held: Mapping[MailboxId, Locked], quotas: Mapping[AccountId, Quota]
+) -> dict[Unit, Refusal]:
+    """What can be told of the units before anything of them is inserted: in order, as long as the quotas last."""
+    refused: dict[Unit, Refusal] = {}
+    room = {account: accounts.Room(quota) for account, quota in quotas.items()}
+    for unit in units:
+        if unit in repeated:
+            refused[unit] = Duplicate()
+        elif unit.mailbox not in held or unit.account not in room:
+            refused[unit] = NoSuchDestination()
+        elif not room[unit.account].take(unit.octets, len(unit.messages)):
+            refused[unit] = OverQuota()
+    return refused
+
+
+def _refuse(refused: Mapping[Unit, Refusal]) -> None:
+    """Have the transaction run again without these units, if there are any."""
+    if not refused:
+        return
+
+    def accept() -> None:
+        for unit, refusal in refused.items():
+            unit.refusal = refusal
+
+    raise RunAgain(accept)
+
+
+def _flag_bits(cursor: Cursor, units: list[Unit]) -> dict[tuple[MailboxId, tuple[bytes, ...]], int]:
+    """The bits of each mailbox's flags, new keywords named on the way. Raises RunAgain where there is no room."""
+    found: dict[tuple[MailboxId, tuple[bytes, ...]], int] = {}
+    names: dict[MailboxId, keywords.Keywords] = {}
+    for unit in units:
+        for message in unit.messages:
+            key = (unit.mailbox, message.flags)
+            bits = found.get(key, keywords.fixed_bits(message.flags))
+            if bits is None:
+                if unit.mailbox not in names:
+                    names[unit.mailbox] = keywords.keywords_txn(cursor, unit.mailbox)
+                try:
+                    bits = keywords.allocate_txn(cursor, unit.mailbox, message.flags, names[unit.mailbox])
+                except LimitReached as error:
+                    _refuse({unit: error})
+                    raise
+            found[key] = bits
+    return found
+
+
+def _place(
+    units: list[Unit],
+    held: Mapping[MailboxId, Locked],
+    objects: Mapping[str, ObjectId],
+    flags: Mapping[tuple[MailboxId, tuple[bytes, ...]], int],
+) -> tuple[list[Row], dict[Unit, Stored]]:
+    """The rows of all messages, UIDs given in the order of the units; and what each unit got."""
+    rows: list[Row] = []
+    placed: dict[Unit, Stored] = {}
+    following = {mailbox: found.uidnext for mailbox, found in held.items()}
+    for unit in units:
+        following[unit.mailbox] -= len(unit.messages)
+    for unit in units:
+        mailbox = held[unit.mailbox]
+        first = following[unit.mailbox]
+        following[unit.mailbox] += len(unit.messages)
+        placed[unit] = Stored(mailbox.uidvalidity, list(range(first, following[unit.mailbox])))
+        rows += [
+            (
+                unit.account,
+                unit.mailbox,
+                uid,
+                mailbox.highest_modseq,
+                objects[message.blob.key],
+                flags[unit.mailbox, message.flags],
+                message.internaldate_us,
+                message.blob.octets,
+            )
+            for uid, message in enumerate(unit.messages, first)
+        ]
+    return rows, placed
+
+
+def _insert(
+    cursor: Cursor, units: list[Unit], renderings: list[Row], rows: list[Row], quotas: Mapping[AccountId, Quota]
+) -> None:
+    """The second round trip: renderings, messages, and last the usage, accounts by ascending id."""
+    totals: dict[AccountId, tuple[int, int]] = {}
+    for unit in units:
+        octets, count = totals.get(unit.account, (0, 0))
+        totals[unit.account] = (octets + unit.octets, count + len(unit.messages))
+    charged = sorted(totals)
+    results = cursor.script(
+        [
+            *_insert_statements(blobs.INSERT_RENDERING, renderings),
+            *_insert_statements(messages.INSERT, rows),
+            *(accounts.charge_statement(account, *totals[account], quotas[account]) for account in charged),
+        ]
+    )
+    refused: dict[Unit, Refusal] = {}
+    for account, result in zip(charged, results[-len(charged) :], strict=True):
+        if result.rowcount == 0:
+            # Others were faster to use up the quota; the last one to come is the first to go.
+            last = next(unit for unit in reversed(units) if unit.account == account)
+            refused[last] = OverQuota()
+    _refuse(refused)
+
+
+def _insert_statements(sql: str, rows: Sequence[Row]) -> list[Statement]:
+    """As few statements as it takes to insert the rows."""
+    return [
+        (with_rows(sql, len(piece)), [value for row in piece for value in row])
+        for piece in pieces(rows, messages.INSERT_BOUND)
+    ]

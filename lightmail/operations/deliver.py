@@ -1,0 +1,76 @@
+"""Delivery: one message towards several recipients, each answered on its own (RFC 2033 section 4.2)."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lightmail.errors import MailError, NoSuchMailbox, Unavailable
+from lightmail.metrics import DELIVERY_STAGE
+from lightmail.model import Account, MailboxId, StoredBlob
+from lightmail.operations.arrivals import Duplicate, NewMessage, Stored, Unit, arrive_txn, weight
+from lightmail.operations.transactions import Transactions
+
+__all__ = ["Delivered", "Duplicate", "Recipient", "deliver"]
+
+
+@dataclass(frozen=True, slots=True)
+class Recipient:
+    """Where a message goes: an account's mailbox; `given` is the recipient's address as it was received."""
+
+    account: Account
+    mailbox: MailboxId
+    given: str
+
+
+@dataclass(frozen=True, slots=True)
+class Delivered:
+    """The message is in the recipient's mailbox, with this UID."""
+
+    uid: int
+
+
+async def deliver(
+    tx: Transactions,
+    blob: StoredBlob,
+    sender: str,
+    digest: bytes | None,
+    recipients: Sequence[Recipient],
+    internaldate_us: int,
+) -> list[Delivered | Duplicate | MailError]:
+    """Store a message for each recipient in one transaction; the outcomes in the same order.
+
+    `digest` is the SHA-256 of the octets as received: a second delivery with the same sender and recipient stores
+    nothing and is a Duplicate. None: never a duplicate. Quota or a vanished mailbox fail their recipient alone, the
+    latter as Unavailable: the message comes again and is routed anew. Raises Unavailable for all of them.
+    """
+    message = NewMessage(blob, (), internaldate_us)
+    units = [
+        Unit(to.account.id, to.mailbox, (message,), None if digest is None else _digest(digest, sender, to.given))
+        for to in recipients
+    ]
+    began = tx.seconds()
+    answers = await tx.together(
+        "deliver",
+        arrive_txn,
+        units,
+        accounts={to.account.id for to in recipients},
+        mailboxes={to.mailbox for to in recipients},
+        births=(blob.born_us,),
+        octets=weight(blob) + 256 * len(units),
+    )
+    DELIVERY_STAGE.labels("transaction").observe(tx.seconds() - began)
+    return [_outcome(answer) for answer in answers]
+
+
+def _digest(octets: bytes, sender: str, given: str) -> bytes:
+    """What makes a delivery the same one again: its octets, its sender, and the recipient as given."""
+    texts = [sender.encode("utf-8", "surrogateescape"), given.encode("utf-8", "surrogateescape")]
+    return hashlib.sha256(b"".join([octets, *(len(text).to_bytes(4, "big") + text for text in texts)])).digest()
+
+
+def _outcome(answer: Stored | Duplicate | MailError) -> Delivered | Duplicate | MailError:
+    if isinstance(answer, Stored):
+        return Delivered(answer.uids[0])
+    return Unavailable() if isinstance(answer, NoSuchMailbox) else answer

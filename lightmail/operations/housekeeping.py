@@ -1,0 +1,26 @@
+"""Forgetting what made old writes safe to repeat: operation ids after a day, delivery digests after a week."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lightmail.store import ledger
+from lightmail.store.database import Database
+
+_DAY_US: Final = 86_400_000_000
+OPERATIONS_AGE_US: Final = _DAY_US
+DELIVERIES_AGE_US: Final = 7 * _DAY_US
+# Small transactions: no writer waits long for one.
+_AT_ONCE: Final = 1000
+
+
+async def forget(database: Database) -> int:
+    """Delete what is too old; how many rows. Safe to run anywhere, any time, by several at once. Raises Unavailable."""
+    total = 0
+    for table, age_us in (("operations", OPERATIONS_AGE_US), ("deliveries", DELIVERIES_AGE_US)):
+        while True:
+            count = await database.run("forget", ledger.forget_txn, table, age_us, _AT_ONCE)
+            total += count
+            if count < _AT_ONCE:
+                break
+    return total

@@ -1,0 +1,250 @@
+"""Runs the transactions of operations: each at most once, retried while that is safe, its hints after COMMIT.
+
+Every transaction first inserts a fresh operation id. When COMMIT was sent and no answer came, a new connection
+inserts the same id: a duplicate key means that it was committed, success that it never can be any more; no answer
+to that leaves the transient answer, never a blind retry (P8).
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol, TypeVar
+
+from twisted.internet.defer import Deferred
+from twisted.internet.task import deferLater
+from twisted.logger import Logger
+
+from lightmail.errors import MailError, Unavailable
+from lightmail.metrics import DATABASE_RETRIES
+from lightmail.model import AccountId, MailboxId
+from lightmail.operations.outcome import Changed, Nothing, RunAgain
+from lightmail.operations.queue import Ticket, Turn, WriteQueue
+from lightmail.store import ledger
+from lightmail.store.cursor import Cursor
+from lightmail.store.database import ATTEMPTS, Database, pause_seconds
+from lightmail.store.faults import CommitUnknown, Conflict, DuplicateKey
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+log = Logger()
+
+# How long a lost COMMIT is asked after, in tries with the pauses of a retry; a restarting server is back by then.
+_SETTLE_TRIES: Final = 8
+# No transaction is begun again later than this after its turn began.
+_RETRY_SECONDS: Final = 30.0
+
+
+class Hints(Protocol):
+    """Who is told that mailboxes changed (`lightmail.notify`)."""
+
+    def changed(self, mailbox: MailboxId, modseq: int) -> None:
+        """The mailbox is at `modseq` now."""
+
+
+class ClockApart(Exception):
+    """The database's clock is more than an hour away from the birth of an object that rows would refer to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What a ticket asks for: `batch` is run with the items of all tickets of its turn, and answers each."""
+
+    name: str
+    batch: Callable[[Cursor, Sequence[Any]], Changed[Sequence[Any]]]
+    item: Any
+    births: tuple[int, ...]
+
+
+class Transactions:
+    """The only way to write: see the module. `notifier` hears of each mailbox that a COMMIT changed."""
+
+    def __init__(self, database: Database, notifier: Hints, *, reactor: Any = None) -> None:
+        self.database = database
+        self._notifier = notifier
+        self._reactor = reactor if reactor is not None else database.reactor
+        self._queue = WriteQueue(self._begin, connections=database.connections, reactor=self._reactor)
+
+    def seconds(self) -> float:
+        """The reactor's clock, for timing stages."""
+        now: float = self._reactor.seconds()
+        return now
+
+    async def commit(
+        self,
+        name: str,
+        fn: Callable[..., Changed[T]],
+        *args: Any,
+        account: AccountId | None,
+        mailboxes: Collection[MailboxId] = (),
+        born_us: int | None = None,
+    ) -> T:
+        """The value of ``fn(cursor, *args)`` once it is committed.
+
+        `mailboxes` are those it locks; writers to one of them run one after another. `born_us` is the birth of an
+        object it refers to for the first time. Raises the function's own MailError, or Unavailable.
+        """
+
+        def batch(cursor: Cursor, _: Sequence[Any]) -> Changed[Sequence[T]]:
+            changed = fn(cursor, *args)
+            return Changed([changed.value], changed.modseqs)
+
+        work = _Work(name, batch, None, () if born_us is None else (born_us,))
+        accounts = frozenset(() if account is None else (account,))
+        value: T = await self._enter(Ticket(work, accounts, frozenset(mailboxes)))
+        return value
+
+    async def together(
+        self,
+        name: str,
+        fn: Callable[[Cursor, Sequence[Item]], Changed[Sequence[T]]],
+        item: Item,
+        *,
+        accounts: Collection[AccountId],
+        mailboxes: Collection[MailboxId],
+        births: Collection[int],
+        octets: int,
+    ) -> T:
+        """As `commit`, for writes that may share a transaction with others of the same `name` that wait as well.
+
+        `fn` gets the items of all of them and answers each in order; to refuse one it raises RunAgain.
+        """
+        ticket = Ticket(_Work(name, fn, item, tuple(births)), frozenset(accounts), frozenset(mailboxes), name, octets)
+        value: T = await self._enter(ticket)
+        return value
+
+    async def _enter(self, ticket: Ticket) -> Any:
+        self._queue.enter(ticket)
+        try:
+            return await ticket.done
+        finally:
+            # Only a caller that was cancelled leaves a ticket behind.
+            self._queue.withdraw(ticket)
+
+    def _begin(self, turn: Turn) -> None:
+        Deferred.fromCoroutine(self._take_turn(turn)).addErrback(_log_bug)
+
+    async def _take_turn(self, turn: Turn) -> None:
+        try:
+            if not await self._serve(turn.tickets):
+                # A fault in one of them must not be the answer to the others: each on its own.
+                for ticket in turn.tickets:
+                    await self._serve([ticket])
+        finally:
+            self._queue.finish(turn)
+
+    async def _serve(self, tickets: list[Ticket]) -> bool:
+        """Run the tickets in one transaction and answer them; False when they should be run one by one instead."""
+        works: list[_Work] = [ticket.work for ticket in tickets]
+        try:
+            changed = await self._transact(works)
+        except Exception as error:
+            if len(tickets) > 1 and not isinstance(error, MailError):
+                return False
+            for ticket in tickets:
+                _answer(ticket.done.errback, ticket, _as_answer(error, works[0].name))
+            return True
+        for mailbox, modseq in changed.modseqs.items():
+            self._notifier.changed(mailbox, modseq)
+        for ticket, value in zip(tickets, changed.value, strict=True):
+            _answer(ticket.done.callback, ticket, value)
+        return True
+
+    async def _transact(self, works: list[_Work]) -> Changed[Sequence[Any]]:
+        """Run the works' function until it is committed, or certainly was not."""
+        name = works[0].name
+        items = [work.item for work in works]
+        births = [birth for work in works for birth in work.births]
+        until = self._reactor.seconds() + _RETRY_SECONDS
+        failures = 0
+        while True:
+            operation = _new_operation_id()
+            guard = ledger.operation_statement(operation, min(births, default=None), max(births, default=None))
+            try:
+                return await self.database.attempt(name, _guarded, guard, works[0].batch, items)
+            except Nothing as nothing:
+                return Changed([nothing.value])
+            except RunAgain as again:
+                again.accept()
+                continue
+            except Conflict as conflict:
+                reason = conflict.reason
+            except CommitUnknown as unknown:
+                if await self._was_committed(name, operation):
+                    committed: Changed[Sequence[Any]] = unknown.result
+                    return committed
+                reason = "lost-commit"
+            failures += 1
+            DATABASE_RETRIES.labels(name, reason).inc()
+            if failures >= ATTEMPTS or self._reactor.seconds() > until:
+                log.warn(
+                    "{name} gave up after {failures} attempts: {reason}", name=name, failures=failures, reason=reason
+                )
+                raise Unavailable
+            await deferLater(self._reactor, pause_seconds(failures))
+
+    async def _was_committed(self, name: str, operation: bytes) -> bool:
+        """Whether the transaction that inserted this id was committed; when False, it never will be.
+
+        Raises Unavailable when that cannot be found out.
+        """
+        for attempt in range(1, _SETTLE_TRIES + 1):
+            try:
+                await self.database.attempt("settle", ledger.settle_txn, operation)
+            except DuplicateKey:
+                log.info("{name}: the answer to COMMIT was lost; it was committed", name=name)
+                return True
+            except (Conflict, Unavailable):
+                # The first transaction still holds its locks, or nobody answers: ask again a little later.
+                await deferLater(self._reactor, pause_seconds(attempt))
+            except CommitUnknown:
+                # From here on a duplicate key could be our own.
+                break
+            else:
+                log.info("{name}: the answer to COMMIT was lost; it was not committed", name=name)
+                return False
+        log.warn("{name}: the answer to COMMIT was lost, and whether it was committed is unknown", name=name)
+        raise Unavailable
+
+
+def _guarded(
+    cursor: Cursor,
+    guard: tuple[str, Sequence[Any]],
+    batch: Callable[[Cursor, Sequence[Any]], Changed[Sequence[Any]]],
+    items: Sequence[Any],
+) -> Changed[Sequence[Any]]:
+    cursor.first(*guard, _check_guard)
+    return batch(cursor, items)
+
+
+def _check_guard(inserted: int) -> None:
+    if inserted != 1:
+        raise ClockApart
+
+
+def _new_operation_id() -> bytes:
+    """16 octets, ascending in time so that the newest rows share pages, and never the same twice."""
+    return time.time_ns().to_bytes(8, "big") + os.urandom(8)
+
+
+def _as_answer(error: Exception, name: str) -> Exception:
+    if isinstance(error, ClockApart):
+        log.error(
+            "{name}: the database's clock is more than an hour away from this machine's, or a message waited that long",
+            name=name,
+        )
+        return Unavailable()
+    return error
+
+
+def _answer(tell: Callable[[Any], None], ticket: Ticket, value: Any) -> None:
+    # A caller that was cancelled has had its answer.
+    if not ticket.done.called:
+        tell(value)
+
+
+def _log_bug(failure: Any) -> None:
+    log.failure("a turn to write ended in a bug", failure=failure)
