@@ -68,9 +68,8 @@ class MailAccount:
         mailbox = await services.database.read("select", stored.by_name_txn, owner.id, name)
         if mailbox is None:
             raise NoSuchMailbox
-        if read_only:
-            recent = first_recent(mailbox)
-        else:
+        recent = first_recent(mailbox)
+        if recent and not read_only:
             recent = await claim_recent(services.transactions, owner, mailbox)
         index = await services.indexes.acquire(owner, mailbox)
         return SelectedMailbox(services, owner, mailbox, index, View(index, recent), read_only)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
-from lightmail.errors import MailError
+from twisted.logger import Logger
+
+from lightmail.errors import MailError, NoSuchMailbox
 from lightmail.imap.commands import AUTH, OK, Command, Completion, no_arguments
 from lightmail.imap.tokens import Bad
 
 if TYPE_CHECKING:
     from lightmail.imap.server import ImapServer
+
+log = Logger()
 
 
 async def _idle(session: ImapServer, args: None) -> Completion:
@@ -32,9 +35,13 @@ async def _idle(session: ImapServer, args: None) -> Completion:
 
 
 async def _tell(session: ImapServer) -> None:
-    # If the store cannot answer now, the next hint, or the poll's, brings it all.
-    with suppress(MailError):
+    try:
         await session.sync(may_expunge=True)
+    except NoSuchMailbox:
+        session.bye(b"The selected mailbox has been deleted")
+    except MailError as error:
+        # The next hint, or the poll's, brings it all.
+        log.debug("{session} cannot be told of changes now: {error}", session=session.id, error=error)
 
 
 COMMANDS: Final[tuple[Command[Any], ...]] = (

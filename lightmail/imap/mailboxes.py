@@ -31,6 +31,9 @@ STATUS_ITEMS: Final = {
     b"UNSEEN": "unseen",
 }
 
+# Those that need no look at the messages.
+_COUNTERS: Final = frozenset({b"UIDNEXT", b"UIDVALIDITY"})
+
 
 class UnsupportedUse(MailError):
     """CREATE for a special use that is not offered (RFC 6154 section 3)."""
@@ -92,6 +95,8 @@ async def _create(session: ImapServer, creation: Creation) -> Completion:
 
 async def _delete(session: ImapServer, name: str) -> Completion:
     await operations.delete(session.services.transactions, session.owner, name)
+    if session.selected is not None and session.selected.mailbox.name == name:
+        session.deselect()
     return OK
 
 
@@ -135,9 +140,8 @@ def _parse_status(tokens: Tokens) -> tuple[str, list[bytes]]:
 
 async def _status(session: ImapServer, args: tuple[str, list[bytes]]) -> Completion:
     name, items = args
-    status = await session.services.database.read(
-        "status", stored.status_txn, session.owner.id, name, b"UNSEEN" in items
-    )
+    counts = not _COUNTERS.issuperset(items)
+    status = await session.services.database.read("status", stored.status_txn, session.owner.id, name, counts)
     if status is None:
         raise NoSuchMailbox
     values = [b"%b %d" % (item, getattr(status, STATUS_ITEMS[item])) for item in items]
