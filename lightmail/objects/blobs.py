@@ -22,6 +22,9 @@ from lightmail.threads import BoundedPool
 
 # Over a network many small reads are shared out between so many threads; a disk serves one thread as well as four.
 _HANDS: Final = 4
+# Bodies up to this size are kept in memory; so is any piece of which a client asks for a small part, since phones read
+# an attachment in pieces of 10 KB and each would else expand the same 1 MiB again.
+_BODY_OCTETS: Final = 256 << 10
 
 
 class Blobs:
@@ -127,7 +130,8 @@ class Blobs:
         size = piece_octets(ref)
         begin = start - start % size
         end = min(begin + size, ref.octets)
-        if stop <= end and self._memory.admits(end - begin):
+        hot = end - begin <= _BODY_OCTETS or (stop - start) * 4 <= end - begin
+        if stop <= end and hot and self._memory.admits(end - begin):
             name = cache_name(ref, begin // size)
             return _Read(place, ref, begin, end, start - begin, stop - begin, name)
         return _Read(place, ref, start, stop, 0, stop - start, None)
@@ -154,9 +158,12 @@ class Blobs:
 
     def _read_all(self, reads: list[_Read]) -> list[tuple[_Read, bytes | MailError]]:
         done: list[tuple[_Read, bytes | MailError]] = []
-        for read in reads:
+        for number, read in enumerate(reads):
             try:
                 done.append((read, self._reader.read(read.ref, read.start, read.stop)))
+            except Unavailable as error:
+                # A store that does not answer is not asked for each of a hundred: every time it costs a deadline.
+                return done + [(unread, error) for unread in reads[number:]]
             except MailError as error:
                 done.append((read, error))
         return done

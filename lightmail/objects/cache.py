@@ -37,11 +37,10 @@ def cache_name(ref: BlobRef, frame: int) -> str:
 
 
 class MemoryCache:
-    """The most recently used pieces of up to `largest` octets, `bound` octets in all. For the reactor's thread."""
+    """The most recently used pieces, `bound` octets in all and none over an eighth of it. For the reactor's thread."""
 
-    def __init__(self, bound: int, largest: int = 256 << 10) -> None:
+    def __init__(self, bound: int) -> None:
         self._bound = bound
-        self._largest = min(largest, bound)
         self._octets = 0
         self._pieces: OrderedDict[str, bytes] = OrderedDict()
         self._hits = CACHE_HITS.labels("memory", "hit")
@@ -54,7 +53,7 @@ class MemoryCache:
 
     def admits(self, octets: int) -> bool:
         """Whether a piece of that size would be kept."""
-        return octets <= self._largest
+        return octets <= self._bound // 8
 
     def get(self, name: str) -> bytes | None:
         """The piece of that name, or None."""

@@ -157,7 +157,7 @@ def test_chunks_are_the_whole(bench: Bench) -> None:
     async def chunked(ref: BlobRef, start: int, stop: int | None) -> list[bytes]:
         return [chunk async for chunk in blobs.chunks(ref, start, stop)]
 
-    blobs = bench.blobs(memory=MemoryCache(MIB))
+    blobs = bench.blobs(memory=MemoryCache(8 * MIB))
     for octets in (0, 5000, 3 * MIB + 777):
         body = message(octets)
         ref = ref_of(bench.write(blobs, body))
@@ -218,18 +218,28 @@ def test_a_row_that_tells_another_story_is_corruption(bench: Bench) -> None:
 
 def test_caches_serve_what_the_store_no_longer_has_to_the_same_account_alone(bench: Bench) -> None:
     disk = DiskCache(str(bench.directory / "cache"), 64 * MIB)
-    for blobs in (bench.blobs(cache=disk), bench.blobs(memory=MemoryCache(8 * MIB, MIB))):
+    for blobs in (bench.blobs(cache=disk), bench.blobs(memory=MemoryCache(32 * MIB))):
         for body in (message(3000), message(2 * MIB + 5)):
             stored = bench.write(blobs, body)
-            for start in range(0, len(body), MIB):
-                assert run(blobs.read(ref_of(stored), start, start + 10)) == body[start : start + 10]
-            bench.store.delete([stored.key])
-            for start in range(0, len(body), MIB):
-                stop = min(start + MIB, len(body))
-                assert run(blobs.read(ref_of(stored), stop - 5, stop)) == body[stop - 5 : stop]
+            edges = [(at, min(at + 10, len(body))) for at in range(0, len(body), MIB - 5)]
+            for start, stop in edges:
                 assert run(blobs.read(ref_of(stored), start, stop)) == body[start:stop]
+            bench.store.delete([stored.key])
+            for start, _ in edges:
+                assert run(blobs.read(ref_of(stored), start, start + 5)) == body[start : start + 5]
             with pytest.raises(ObjectMissing):
                 run(blobs.read(ref_of(stored, OTHER), 0, 10))
+
+
+def test_a_large_body_read_whole_does_not_crowd_the_memory(bench: Bench) -> None:
+    memory = MemoryCache(32 * MIB)
+    blobs = bench.blobs(memory=memory)
+    small, large = message(200_000), message(900_000)
+    refs = [ref_of(bench.write(blobs, body)) for body in (small, large)]
+    assert [run(blobs.read(ref)) for ref in refs] == [small, large]
+    assert memory.octets == len(small)
+    assert run(blobs.read(refs[1], 10, 5000)) == large[10:5000]
+    assert memory.octets == len(small) + len(large)
 
 
 def test_a_full_queue_is_unavailable_for_each(bench: Bench) -> None:

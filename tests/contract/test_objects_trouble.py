@@ -15,13 +15,18 @@ from io import BytesIO
 from pathlib import Path
 
 import pytest
+from twisted.internet import reactor
 
 from lightmail.config import S3Config, StorageConfig
 from lightmail.errors import ConfigError, Corruption, StartupError, Unavailable
+from lightmail.model import BlobRef
 from lightmail.objects.backends import ObjectMissing, ObjectStore, open_store
+from lightmail.objects.blobs import Blobs
 from lightmail.objects.cloud import CloudStore, Deadlines, endpoint_url, s3_store
 from lightmail.objects.directory import DirectoryStore
+from lightmail.threads import BoundedPool
 from tests.contract.test_objects_stores import s3_config
+from tests.support.reactor import call, run
 from tests.support.seaweedfs import SeaweedFS
 
 SHORT = Deadlines(connect_seconds=0.3, read_seconds=0.4, request_seconds=1, retries=1, retry_seconds=0.5)
@@ -68,22 +73,35 @@ def answering(status: int, body: bytes) -> Iterator[str]:
         thread.join()
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_a_server_that_never_answers_is_unavailable_in_bounded_time(call: Callable[[ObjectStore], object]) -> None:
+@pytest.mark.parametrize("ask", CALLS)
+def test_a_server_that_never_answers_is_unavailable_in_bounded_time(ask: Callable[[ObjectStore], object]) -> None:
     with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
         store = s3_at(f"127.0.0.1:{silent.getsockname()[1]}")
         began = time.monotonic()
         with pytest.raises(Unavailable):
-            call(store)
+            ask(store)
         assert time.monotonic() - began < 5
 
 
-@pytest.mark.parametrize("call", CALLS)
-def test_a_server_that_is_not_there_is_unavailable(call: Callable[[ObjectStore], object]) -> None:
+def test_many_reads_from_a_server_that_never_answers_cost_one_deadline() -> None:
+    pool = BoundedPool("objects", threads=4, queue=10, reactor=reactor)
+    call(pool.start)
+    with socket.create_server(("127.0.0.1", 0), backlog=50) as silent:
+        blobs = Blobs(s3_at(f"127.0.0.1:{silent.getsockname()[1]}"), pool)
+        refs = [BlobRef(bytes(16), f"emails/aa/{n}", 10, 100, "zstd", bytes(32), b"") for n in range(100)]
+        began = time.monotonic()
+        results = run(blobs.read_many([(ref, 0, 10) for ref in refs]))
+        assert time.monotonic() - began < 5
+    run(pool.stop())
+    assert [type(result) for result in results] == [Unavailable] * 100
+
+
+@pytest.mark.parametrize("ask", CALLS)
+def test_a_server_that_is_not_there_is_unavailable(ask: Callable[[ObjectStore], object]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         endpoint = f"127.0.0.1:{gone.getsockname()[1]}"
     with pytest.raises(Unavailable):
-        call(s3_at(endpoint))
+        ask(s3_at(endpoint))
 
 
 @pytest.mark.parametrize(
@@ -224,9 +242,9 @@ def test_a_start_sweeps_what_an_old_crash_left_and_nothing_in_progress(tmp_path:
 def test_no_key_leads_out_of_the_directory(tmp_path: Path, key: str) -> None:
     store = DirectoryStore(str(tmp_path / "objects"))
     store.check()
-    for call in (lambda: store.put(key, b"x"), lambda: store.read(key, 0, 1), lambda: store.delete([key])):
+    for ask in (lambda: store.put(key, b"x"), lambda: store.read(key, 0, 1), lambda: store.delete([key])):
         with pytest.raises(Corruption):
-            call()
+            ask()
 
 
 def test_a_directory_that_is_gone_is_no_empty_store(tmp_path: Path) -> None:
@@ -234,10 +252,10 @@ def test_a_directory_that_is_gone_is_no_empty_store(tmp_path: Path) -> None:
     store.check()
     (tmp_path / "objects").rename(tmp_path / "unmounted")
     (tmp_path / "objects").mkdir()
-    for call in CALLS:
-        if call is not CALLS[4]:  # a deletion has nothing to do
+    for ask in CALLS:
+        if ask is not CALLS[4]:  # a deletion has nothing to do
             with pytest.raises(Unavailable):
-                call(store)
+                ask(store)
     assert list((tmp_path / "objects").iterdir()) == []
 
 

@@ -29,22 +29,29 @@ def test_names_tell_accounts_objects_and_frames_apart() -> None:
 
 
 def test_memory_keeps_the_recently_used_within_its_bound() -> None:
-    cache = MemoryCache(100, largest=50)
-    for key in "abc":
-        cache.put(key, key.encode() * 30)
-    assert cache.get("a") == b"a" * 30
-    cache.put("d", b"d" * 30)
-    assert [cache.get(key) is not None for key in "abcd"] == [True, False, True, True]
-    assert cache.octets == 90
+    cache = MemoryCache(100)
+    for key in "abcdefghij":
+        cache.put(key, key.encode() * 10)
+    assert cache.get("a") == b"a" * 10
+    cache.put("k", b"k" * 5)
+    assert [cache.get(key) is not None for key in "abck"] == [True, False, True, True]
+    assert cache.octets == 95
 
 
 def test_memory_takes_nothing_too_large_and_nothing_twice() -> None:
-    cache = MemoryCache(100, largest=50)
-    cache.put("large", bytes(51))
-    cache.put("a", bytes(40))
-    cache.put("a", bytes(40))
+    cache = MemoryCache(100)
+    cache.put("large", bytes(13))
+    cache.put("a", bytes(12))
+    cache.put("a", bytes(12))
     assert cache.get("large") is None
-    assert cache.octets == 40
+    assert cache.octets == 12
+
+
+def test_a_memory_of_nothing_keeps_nothing() -> None:
+    cache = MemoryCache(0)
+    cache.put("a", b"x")
+    assert cache.get("a") is None
+    assert cache.octets == 0
 
 
 def test_disk_gives_back_ranges(tmp_path: Path) -> None:
