@@ -146,8 +146,8 @@ def matches(criteria: Criteria, message: Message, seq: int, last: Message, count
             text = decoded_field(header, Fields(header).pack(), criteria.name)
             return there and text is not None and criteria.text in text.casefold()
         case InBody():
-            header = (message.header or b"").decode().casefold()
-            return there and (criteria.text in message.body or (criteria.or_header and criteria.text in header))
+            whole = (message.header or b"").decode().casefold()
+            return there and (criteria.text in message.body or (criteria.or_header and criteria.text in whole))
 
 
 def within(us: int, since_us: int | None, before_us: int | None) -> bool:
