@@ -6,6 +6,7 @@ is rolled back and run again without it, so that the rest is committed as if the
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
@@ -117,10 +118,9 @@ def _open(
     """
     noted = sorted((unit for unit in units if unit.digest is not None), key=_by_digest)
     notes = [ledger.delivery_statement(unit.account, unit.digest) for unit in noted if unit.digest is not None]
-    wanted: dict[MailboxId, tuple[AccountId, int]] = {}
+    wanted: Counter[tuple[MailboxId, AccountId]] = Counter()
     for unit in units:
-        _, count = wanted.get(unit.mailbox, (unit.account, 0))
-        wanted[unit.mailbox] = (unit.account, count + len(unit.messages))
+        wanted[unit.mailbox, unit.account] += len(unit.messages)
     locks = mailboxes.advance_statements(wanted)
     quotas = accounts.quotas_statement(sorted({unit.account for unit in units}))
     inserts = _insert_statements(blobs.INSERT_OBJECT, [blobs.object_row(blob) for blob in stored])
@@ -130,7 +130,7 @@ def _open(
     except DuplicateKey:
         # A twin in another transaction was faster; it is committed now, or gone, and will be seen for what it is.
         raise Conflict("twin") from None
-    held = mailboxes.locked(results[len(notes) + len(locks) - 1].rows)
+    held = mailboxes.advanced(results[len(notes) + len(locks) - 1].rows, wanted)
     found = accounts.quotas(results[len(notes) + len(locks)].rows)
     repeated = {unit for unit, result in zip(noted, results, strict=False) if result.rowcount == 0}
     _refuse(_refusals(units, repeated, held, found))
@@ -156,7 +156,7 @@ def _refusals(
     for unit in units:
         if unit in repeated:
             refused[unit] = Duplicate()
-        elif unit.mailbox not in held or unit.account not in room:
+        elif unit.mailbox not in held or held[unit.mailbox].account != unit.account or unit.account not in room:
             refused[unit] = NoSuchDestination()
         elif not room[unit.account].take(unit.octets, len(unit.messages)):
             refused[unit] = OverQuota()

@@ -103,7 +103,7 @@ def transfer_txn(
     modseqs = {destination: into.highest_modseq + 1, source: opened.source.highest_modseq + 1}
     if not moving and source != destination:
         del modseqs[source]
-    taken = {mailbox: (account, len(live) if mailbox == destination else 0) for mailbox in modseqs}
+    taken = {(mailbox, account): len(live) if mailbox == destination else 0 for mailbox in modseqs}
     inserts = messages.transfer_statements(source, live, destination, into.uidnext, modseqs[destination], pairs)
     locks = messages.lock_objects_statements(source, live)
     last: list[Statement]

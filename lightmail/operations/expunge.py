@@ -44,9 +44,10 @@ def expunge_txn(
     cursor: Cursor, account: AccountId, mailbox: MailboxId, uids: Sequence[int] | None, only_deleted: bool
 ) -> Changed[Expunged]:
     r"""The transaction, three round trips: messages of the mailbox, only those \Deleted or any, become tombstones."""
-    lock = mailboxes.advance_statements({mailbox: (account, 0)})
+    advance = {(mailbox, account): 0}
+    lock = mailboxes.advance_statements(advance)
     results = cursor.script([*lock, *messages.matching_statements(mailbox, uids, only_deleted=only_deleted)])
-    held = mailboxes.locked(results[len(lock) - 1].rows).get(mailbox)
+    held = mailboxes.advanced(results[len(lock) - 1].rows, advance).get(mailbox)
     if held is None:
         raise NoSuchMailbox
     found = sorted(row for result in results[len(lock) :] for row in result.rows)

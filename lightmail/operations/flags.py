@@ -54,15 +54,16 @@ def flags_txn(
     flags: tuple[bytes, ...],
 ) -> Changed[int]:
     """The transaction: two round trips where all flags have fixed bits, three or four with keywords."""
-    lock = mailboxes.advance_statements({mailbox: (account, 0)})
+    advance = {(mailbox, account): 0}
+    lock = mailboxes.advance_statements(advance)
     bits = keywords.fixed_bits(flags)
     if bits is not None:
         results = cursor.script([*lock, *messages.flag_statements(mailbox, uids, *_mask(mode, bits))])
-        held = _held(mailboxes.locked(results[len(lock) - 1].rows), mailbox)
+        held = _held(mailboxes.advanced(results[len(lock) - 1].rows, advance), mailbox)
         changes = results[len(lock) :]
     else:
         results = cursor.script([*lock, keywords.keywords_statement(mailbox)])
-        held = _held(mailboxes.locked(results[len(lock) - 1].rows), mailbox)
+        held = _held(mailboxes.advanced(results[len(lock) - 1].rows, advance), mailbox)
         known = keywords.read(results[-1].rows)
         if mode is FlagMode.REMOVE:
             bits = keywords.known_bits(flags, known)

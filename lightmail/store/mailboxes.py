@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, TypeAlias
 
 from lightmail.model import AccountId, Mailbox, MailboxId
 from lightmail.store.cursor import Cursor, Row, Statement
@@ -20,6 +20,7 @@ __all__ = [
     "Locked",
     "MailboxStatus",
     "advance_statements",
+    "advanced",
     "by_id_txn",
     "by_name_txn",
     "keywords_txn",
@@ -143,28 +144,30 @@ _LOCKED: Final = (
 )
 
 
-def advance_statements(uids: Mapping[MailboxId, tuple[AccountId, int]]) -> list[Statement]:
+# For each mailbox, with the account that it is thought to belong to, how many UIDs to take there.
+Advance: TypeAlias = Mapping[tuple[MailboxId, AccountId], int]
+
+
+def advance_statements(advance: Advance) -> list[Statement]:
     """The statements that lock mailboxes, by ascending id, take UIDs and raise MODSEQs; the last one reads them back.
 
-    `uids` gives for each mailbox its account and how many UIDs to take. Pass the last result's rows to `locked`.
+    Pass the last one's rows to `advanced`.
     """
-    ids = sorted(uids)
-    wanted = padded(ids)
+    ids = padded(sorted({mailbox for mailbox, _ in advance}))
     return [
-        *((_ADVANCE, (uids[mailbox][1], mailbox, uids[mailbox][0])) for mailbox in ids),
-        (with_list(_LOCKED, len(wanted)), wanted),
+        *((_ADVANCE, (advance[key], *key)) for key in sorted(advance)),
+        (with_list(_LOCKED, len(ids)), ids),
     ]
 
 
+def advanced(rows: Iterable[Row], advance: Advance) -> dict[MailboxId, Locked]:
+    """The mailboxes that `advance_statements` locked; one that does not exist, or is another account's, is missing."""
+    return {mailbox: found for mailbox, found in locked(rows).items() if (mailbox, found.account) in advance}
+
+
 def locked(rows: Iterable[Row]) -> dict[MailboxId, Locked]:
-    """The mailboxes that were locked, by id; one that is missing does not exist any more."""
+    """The mailboxes that `lock_statements` locked; one that does not exist, or is another account's, is missing."""
     return {MailboxId(row[0]): Locked(MailboxId(row[0]), AccountId(row[1]), row[2], row[3], row[4]) for row in rows}
-
-
-def advance_txn(cursor: Cursor, account: AccountId, mailbox: MailboxId, uids: int = 0) -> Locked | None:
-    """Lock one mailbox, take UIDs, raise its MODSEQ; None when it does not exist."""
-    results = cursor.script(advance_statements({mailbox: (account, uids)}))
-    return locked(results[-1].rows).get(mailbox)
 
 
 _LOCK: Final = (

@@ -1,7 +1,8 @@
 """A private MariaDB from Debian's packages: its own directory, socket and loopback port, durable as in production.
 
-`server()` starts one per test session and stops it at exit, by its process; `fresh_database()` makes a database for
-a test module. ``LIGHTMAIL_TEST_DSN=mysql://user:password@host:port/`` adds any other server, named by `dsns()`.
+`server()` starts one per test session and stops it at exit, by its process; `Server.fresh_database` makes a database
+for a test module. ``LIGHTMAIL_TEST_DSN=mysql://user:password@host:port/`` names any other server to test against,
+which `other()` gives.
 """
 
 from __future__ import annotations
