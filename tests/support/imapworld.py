@@ -22,7 +22,7 @@ from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
 from lightmail.model import Account
 from lightmail.notify.hints import Notifier
-from lightmail.objects.backends import open_store
+from lightmail.objects.backends import ObjectStore, open_store
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.spool import Spools
 from lightmail.operations.accounts import add_account, add_domain
@@ -55,6 +55,7 @@ class ImapWorld:
     config: ImapConfig = field(default_factory=ImapConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     with_tls: bool = True
+    store: ObjectStore = field(default_factory=lambda: open_store(StorageConfig(driver="memory"), None))
     port: int = 0
 
     def open(self) -> ImapWorld:
@@ -92,7 +93,6 @@ class ImapWorld:
             pool.start()
         self.notifier = Notifier(reactor)
         self.transactions = Transactions(self.database, self.notifier, reactor=reactor)
-        self.store = open_store(StorageConfig(driver="memory"), None)
         self.spools = Spools(self._pools[0], str(self.directory))
         self.services = ImapServices(
             config=self.config,

@@ -1,0 +1,251 @@
+r"""FETCH when objects are damaged, missing or out of reach, when messages are large, and when nobody reads."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from lightmail.config import StorageConfig
+from lightmail.errors import Unavailable
+from lightmail.objects.backends import ObjectStore, open_store
+from tests.support.imapworld import ImapWorld
+from tests.support.transcript import Connection
+
+MIB = 1 << 20
+
+
+class TroubledStore:
+    """A memory store that can be told to fail: reads of some keys, or reads beyond an offset."""
+
+    def __init__(self) -> None:
+        self._store: ObjectStore = open_store(StorageConfig(driver="memory"), None)
+        self.remote = False
+        self.down: set[str] = set()
+        self.breaks_at: int | None = None
+        self.reads = 0
+
+    def put(self, key: str, body: bytes | BinaryIO) -> None:
+        self._store.put(key, body)
+
+    def read(self, key: str, start: int, stop: int) -> bytes:
+        self.reads += 1
+        if key in self.down or (self.breaks_at is not None and start >= self.breaks_at):
+            raise Unavailable
+        return self._store.read(key, start, stop)
+
+    def size(self, key: str) -> int | None:
+        return self._store.size(key)
+
+    def delete(self, keys: Sequence[str]) -> None:
+        self._store.delete(keys)
+
+    def keys(self, prefix: str, after: str = "", limit: int = 1000) -> list[str]:
+        return self._store.keys(prefix, after, limit)
+
+    def check(self) -> None:
+        self._store.check()
+
+
+class Client:
+    """A client that is logged in and has INBOX selected."""
+
+    def __init__(self, world: ImapWorld) -> None:
+        self.connection = Connection(world.port)
+        self.connection.line()
+        self._tags = 0
+        self.command(b"LOGIN alice@example.org secret")
+
+    def command(self, text: bytes) -> list[bytes]:
+        """The response lines of a command, the tagged one last."""
+        self.begin(text)
+        return self.lines()
+
+    def begin(self, text: bytes) -> None:
+        self._tags += 1
+        self.connection.send(b"t%d %b\r\n" % (self._tags, text))
+
+    def lines(self) -> list[bytes]:
+        lines = [self.connection.line()]
+        while not lines[-1].startswith(b"t%d " % self._tags):
+            lines.append(self.connection.line())
+        return lines
+
+    def append(self, message: bytes) -> None:
+        self.begin(b"APPEND INBOX {%d+}" % len(message))
+        self.connection.send(message + b"\r\n")
+        assert b" OK " in self.lines()[-1]
+
+
+@pytest.fixture
+def store() -> TroubledStore:
+    return TroubledStore()
+
+
+@pytest.fixture
+def world(tmp_path: Path, store: TroubledStore) -> Iterator[ImapWorld]:
+    world = ImapWorld(tmp_path, store=store, with_tls=False).open()
+    try:
+        world.add_account("alice@example.org", "secret")
+        yield world
+    finally:
+        world.close()
+
+
+@pytest.fixture
+def client(world: ImapWorld) -> Iterator[Client]:
+    client = Client(world)
+    try:
+        yield client
+    finally:
+        client.connection.close()
+
+
+def small(number: int) -> bytes:
+    return b"Subject: %d\r\n\r\ntext of %d\r\n" % (number, number)
+
+
+def large(mebibytes: int) -> bytes:
+    line = bytes(range(33, 110)) + b"\r\n"
+    return b"Subject: large\r\n\r\n" + line * (mebibytes * MIB // len(line)) + b"\0end\r\n"
+
+
+def fill(client: Client, store: TroubledStore, messages: Sequence[bytes]) -> list[str]:
+    """Append the messages, and give the keys of their objects, in order: keys begin with their time of birth."""
+    keys: list[str] = []
+    for message in messages:
+        client.append(message)
+        (new,) = set(store.keys("emails")) - set(keys)
+        keys.append(new)
+    assert b"READ-WRITE" in client.command(b"SELECT INBOX")[-1]
+    return keys
+
+
+def fetched(lines: Sequence[bytes]) -> list[int]:
+    """The sequence numbers of FETCH responses, none of whose literals is cut short."""
+    return [int(match[1]) for match in map(re.compile(rb"\* (\d+) FETCH \(").match, lines) if match]
+
+
+def test_a_missing_object_costs_its_message_only(client: Client, store: TroubledStore) -> None:
+    keys = fill(client, store, [small(number) for number in range(1, 5)])
+    store.delete([keys[1]])
+    lines = client.command(b"FETCH 1:4 BODY.PEEK[]")
+    assert fetched(lines) == [1, 3, 4]
+    assert lines[-1].startswith(b"t7 NO [CORRUPTION] ")
+    # What does not need the object is not touched by it.
+    assert fetched(client.command(b"FETCH 1:4 (ENVELOPE BODYSTRUCTURE BODY.PEEK[HEADER])")) == [1, 2, 3, 4]
+
+
+def test_a_damaged_object_costs_its_message_only(client: Client, store: TroubledStore) -> None:
+    keys = fill(client, store, [small(1), small(2)])
+    octets = store.read(keys[0], 0, 1 << 16)
+    store.put(keys[0], octets[:-3] + bytes([octets[-3] ^ 1]) + octets[-2:])
+    lines = client.command(b"FETCH 1:2 BODY.PEEK[TEXT]")
+    assert fetched(lines) == [2]
+    assert b" NO [CORRUPTION] " in lines[-1]
+
+
+def test_a_store_out_of_reach_is_a_transient_answer(client: Client, store: TroubledStore) -> None:
+    keys = fill(client, store, [small(1), small(2), small(3)])
+    store.down = {keys[0]}
+    lines = client.command(b"FETCH 1:3 (UID BODY.PEEK[])")
+    assert b" NO [UNAVAILABLE] " in lines[-1]
+    store.down = set()
+    assert fetched(client.command(b"FETCH 1:3 BODY.PEEK[]")) == [1, 2, 3]
+
+
+def test_search_gives_no_answer_where_it_cannot_look(client: Client, store: TroubledStore) -> None:
+    keys = fill(client, store, [small(1), small(2)])
+    store.down = {keys[1]}
+    assert b" NO [UNAVAILABLE] " in client.command(b"SEARCH BODY text")[-1]
+    assert client.command(b"SEARCH SUBJECT 2")[0] == b"* SEARCH 2"
+    store.down = set()
+    store.delete([keys[0]])
+    assert client.command(b"SEARCH BODY text")[0] == b"* SEARCH 2"
+
+
+def test_a_large_message_comes_whole(client: Client, store: TroubledStore) -> None:
+    message = large(3)
+    fill(client, store, [small(1), message, small(3)])
+    client.begin(b"FETCH 1:3 (UID BODY.PEEK[] BODY.PEEK[HEADER] BODY.PEEK[TEXT]<5.4>)")
+    sent = message.replace(b"\0", b"\x80")
+    while client.connection.line() != b"of 1)":
+        pass
+    assert client.connection.line() == b"* 2 FETCH (UID 2 BODY[] {%d}" % len(message)
+    assert client.connection.octets(len(message)) == sent
+    assert client.connection.line() == b" BODY[HEADER] {18}"
+    lines = client.lines()
+    assert lines[2] == b" BODY[TEXT]<5> {4}"
+    assert lines[3] == message[message.index(b"\r\n\r\n") + 9 :][:4] + b")"
+    assert fetched(lines) == [3]
+    assert b" OK " in lines[-1]
+
+
+def test_ranges_of_a_large_message_touch_only_what_they_need(client: Client, store: TroubledStore) -> None:
+    message = large(5)
+    fill(client, store, [message])
+    before = store.reads
+    lines = client.command(b"FETCH 1 BODY.PEEK[]<%d.20>" % (3 * MIB))
+    assert lines[1].rstrip(b")") in message[3 * MIB : 3 * MIB + 20]
+    assert store.reads == before + 1
+
+
+def test_a_large_message_that_cannot_be_begun_is_left_out(client: Client, store: TroubledStore) -> None:
+    keys = fill(client, store, [small(1), large(3), small(3)])
+    store.down = {keys[1]}
+    lines = client.command(b"FETCH 1:3 BODY.PEEK[]")
+    assert fetched(lines) == [1, 3]
+    assert b" NO [UNAVAILABLE] " in lines[-1]
+
+
+def test_a_literal_that_cannot_be_finished_closes_the_connection(client: Client, store: TroubledStore) -> None:
+    message = large(3)
+    keys = fill(client, store, [message, small(2)])
+    store.breaks_at = (store.size(keys[0]) or 0) // 2
+    client.begin(b"FETCH 1:2 BODY.PEEK[]")
+    assert client.connection.line() == b"* 1 FETCH (BODY[] {%d}" % len(message)
+    received = b""
+    with pytest.raises((EOFError, ConnectionError)) as lost:
+        client.connection.octets(len(message))
+    if isinstance(lost.value, EOFError):
+        received = lost.value.args[0]
+    # Nothing but the message's own octets, and not all of them.
+    assert message.startswith(received)
+    assert len(received) < len(message)
+
+
+def test_a_reader_that_stops_stops_the_reading(client: Client, store: TroubledStore, world: ImapWorld) -> None:
+    message = large(16)
+    fill(client, store, [message, small(2)])
+    before = store.reads
+    client.begin(b"FETCH 1 BODY.PEEK[]")
+    deadline = time.monotonic() + 5
+    reads = -1
+    while store.reads != reads and time.monotonic() < deadline:
+        reads = store.reads
+        time.sleep(0.2)
+    # The sockets' buffers hold some mebibytes, the server about one more.
+    assert store.reads - before < 14
+    other = Client(world)
+    assert b" OK " in other.command(b"NOOP")[-1]
+    other.connection.close()
+    client.connection.line()
+    assert client.connection.octets(len(message)) == message.replace(b"\0", b"\x80")
+    assert b" OK " in client.lines()[-1]
+
+
+def test_bodies_come_in_batches_that_fit(client: Client, store: TroubledStore) -> None:
+    body = b"x" * 70 + b"\r\n"
+    messages = [b"Subject: %d\r\n\r\n" % number + body * 9000 for number in range(8)]
+    fill(client, store, messages)
+    client.begin(b"FETCH 1:8 BODY[]")
+    for number, message in enumerate(messages, 1):
+        expected = b"* %d FETCH (FLAGS (\\Seen \\Recent) BODY[] {%d}" % (number, len(message))
+        assert client.connection.line() == expected
+        assert client.connection.octets(len(message)) == message
+        assert client.connection.line() == b")"
+    assert b" OK " in client.lines()[-1]
