@@ -23,7 +23,8 @@ from lightmail import metrics
 from lightmail.errors import MailError, NoSuchMailbox, ServerBug
 from lightmail.imap import table
 from lightmail.imap.commands import Completion
-from lightmail.imap.framing import Bounds, Framer
+from lightmail.imap.framing import Bounds
+from lightmail.imap.intake import Intake
 from lightmail.imap.output import Disconnected, Output
 from lightmail.imap.peers import is_loopback
 from lightmail.imap.requests import Request
@@ -42,10 +43,6 @@ if TYPE_CHECKING:
 
 log = Logger()
 
-# Framing runs ahead of the commands by this much, then the transport is not read until they have caught up.
-_QUEUE_COMMANDS: Final = 64
-_QUEUE_OCTETS: Final = 1 << 17
-_BUFFER_OCTETS: Final = 1 << 16
 # A client that does not read for this long is cut off: what it was sent holds memory here.
 _STALL_SECONDS: Final = 300
 # How long the last words to a client may take to leave.
@@ -63,8 +60,8 @@ class ImapServer(imap4.IMAP4Server):
 
     ``account`` is the account that is logged in, ``mbox`` (or ``selected``) the mailbox that is open, both None
     otherwise. ``address`` is the client's host, ``local`` whether that is this one, ``secure`` whether TLS protects the
-    connection. ``enabled`` are the
-    extensions that ENABLE turned on. ``place`` counts it among the connections. ``id`` names the session in the log.
+    connection. ``enabled`` are the extensions that ENABLE turned on. ``place`` counts it among the connections. ``id``
+    names the session in the log.
     """
 
     IDENT = b"LightMail ready"
@@ -86,22 +83,15 @@ class ImapServer(imap4.IMAP4Server):
         self.secure = False
         self.enabled: frozenset[bytes] = frozenset()
         self.failed_logins = 0
-        self._framer = Framer(
-            Bounds(limits.line_octets_before_login, limits.literal_octets_before_login, _DISCARD_OCTETS_BEFORE_LOGIN)
-        )
-        self._queue: list[Request] = []  # short, and a fifth of an empty deque
-        self._queued_octets = 0
         self._commands = 0
         self._bad_commands = 0
         self._serving = False
-        self._barred = False  # what is received belongs to the command that runs, or waits for it
-        self._flushing = False
-        self._reading = True
         self._woken = False
         self._sleeper: Deferred[None] | None = None
         self._then: Callable[[], None] | None = None
         self._last_words: bytes | None = None
         self._output: Output
+        self._intake: Intake
 
     # -- what commands use
 
@@ -142,17 +132,11 @@ class ImapServer(imap4.IMAP4Server):
     @property
     def queued(self) -> tuple[Request, ...]:
         """The commands that wait, in order: what they will need may be fetched for all at once."""
-        return tuple(self._queue)
-
-    def numbers_in_use(self) -> bool:
-        """Whether a command that waits, framed or not, may hold sequence numbers: no EXPUNGE before it."""
-        if self._framer.frame is not None or self._framer.buffered:
-            return True
-        return any(request.row is not None and request.row.uses_seqs for request in self._queue)
+        return self._intake.queued
 
     def take_line(self) -> bytes | None:
         """The next line, for a command whose row is a barrier; None when there is none yet. See `sleep`."""
-        return self._framer.take_line()
+        return self._intake.take_line()
 
     async def sleep(self) -> None:
         """Wait until octets come in or `wake` is called, perhaps since the last time; Disconnected at the end."""
@@ -183,7 +167,7 @@ class ImapServer(imap4.IMAP4Server):
         self.state = "auth"
         self._onLogout = logout
         self._bad_commands = 0
-        self._framer.bounds = Bounds(limits.line_octets, limits.literal_octets, 2 * limits.append_octets)
+        self._intake.rebound(Bounds(limits.line_octets, limits.literal_octets, 2 * limits.append_octets))
         self.setTimeout(self.POSTAUTH_TIMEOUT)
 
     def select(self, mailbox: SelectedMailbox) -> None:
@@ -204,7 +188,7 @@ class ImapServer(imap4.IMAP4Server):
 
     def start_tls(self) -> None:
         """Begin TLS at the next octet. Whatever came in plain text behind the command is dropped (RFC 9051, 11.1)."""
-        self._forget_input()
+        self._intake.clear()
         self.transport.startTLS(self.ctx)
         self.startedTLS = self.secure = True
 
@@ -218,9 +202,7 @@ class ImapServer(imap4.IMAP4Server):
         """Close the connection once what was written has been sent."""
         self._leave()
         self.setTimeout(_CLOSE_SECONDS)
-        if not self._reading:
-            self._reading = True
-            self.transport.resumeProducing()  # or the client's half of closing would never be seen
+        self._intake.regulate(busy=False)  # the client's half of closing has to be read
         self._output.close()
 
     def finish(self, text: bytes) -> None:
@@ -238,7 +220,12 @@ class ImapServer(imap4.IMAP4Server):
 
     def connectionMade(self) -> None:
         """Greet the client."""
+        limits = self.services.limits
         self._output = Output(self.transport)
+        self._intake = Intake(
+            self.transport,
+            Bounds(limits.line_octets_before_login, limits.literal_octets_before_login, _DISCARD_OCTETS_BEFORE_LOGIN),
+        )
         self.secure = ISSLTransport.providedBy(self.transport)
         _SESSIONS.inc()
         self.factory.opened(self)
@@ -270,13 +257,14 @@ class ImapServer(imap4.IMAP4Server):
             return
         if self.state in _LOGGED_IN and not self._output.paused:
             self.resetTimeout()
-        self._framer.feed(data)
-        self._frame_ahead()
-        if self._barred and self._serving:
+        intake = self._intake
+        intake.receive(data)
+        if not self._serving:
+            if intake.pending:
+                Deferred.fromCoroutine(self._serve())
+        elif intake.barred:
             self.wake()
-        elif not self._serving and self._pending():
-            Deferred.fromCoroutine(self._serve())
-        self._regulate()
+        intake.regulate(self._serving)
 
     def timeoutConnection(self) -> None:
         """The client has not been heard of, or has not read, for too long."""
@@ -290,65 +278,35 @@ class ImapServer(imap4.IMAP4Server):
 
     # -- the queue
 
-    def _frame_ahead(self) -> None:
-        """Queue the commands that are complete, up to a bound and up to a command that others may not overtake."""
-        while not (
-            self._barred
-            or self._flushing
-            or len(self._queue) >= _QUEUE_COMMANDS
-            or self._queued_octets >= _QUEUE_OCTETS
-        ):
-            frame = self._framer.take()
-            if frame is None:
-                return
-            request = Request(frame, table.COMMANDS)
-            self._queue.append(request)
-            self._queued_octets += frame.octets
-            self._barred = frame.fatal or (request.row is not None and request.row.barrier)
-
-    def _pending(self) -> bool:
-        spool = self._framer.spool
-        return bool(self._queue or self._framer.announced or (spool is not None and spool.needs_flush))
-
-    def _regulate(self) -> None:
-        """Stop reading while much waits here, go on when it is gone."""
-        crowded = self._flushing or (self._serving and self._framer.buffered > _BUFFER_OCTETS)
-        if crowded == self._reading:
-            self._reading = not crowded
-            if crowded:
-                self.transport.pauseProducing()
-            else:
-                self.transport.resumeProducing()
-
     async def _serve(self) -> None:
         """Run what is queued, one at a time, and decide about literals once nothing is queued before them."""
         self._serving = True
+        intake = self._intake
         try:
             while self.state != "logout":
-                if self._queue:
-                    request = self._queue.pop(0)
-                    self._queued_octets -= request.frame.octets
+                request = intake.next()
+                if request is not None:
                     await self._run(request)
-                elif self._framer.announced is not None:
-                    await self._admit()
-                elif self._pending():
-                    await self._flush()
+                elif intake.announced:
+                    await intake.admit(self)
+                elif intake.spool_full:
+                    await intake.flush()
                 else:
                     break
-                self._frame_ahead()
+                intake.advance()
+                intake.regulate(busy=True)
         except Disconnected:
             pass
         except Exception:
-            log.failure("session {session} failed", session=self.id)
+            log.failure("{session} failed", session=self.id)
             self.transport.abortConnection()
         finally:
             self._serving = False
         if self.state != "logout":
-            self._regulate()
+            intake.regulate(busy=False)
 
     async def _run(self, request: Request) -> None:
         """Run one command and answer it."""
-        row = request.row
         self._commands += 1
         try:
             completion = await self._carry_out(request)
@@ -360,11 +318,14 @@ class ImapServer(imap4.IMAP4Server):
             request.frame.close()
         await self._sync_after(request)
         self._complete(request.tag, completion, request.name)
-        metrics.IMAP_REQUESTS.labels(
-            row.name.decode("ascii") if row is not None else "unknown", completion.status.decode("ascii")
-        ).inc()
-        if row is not None and row.barrier:
-            self._barred = False
+        name = request.row.name.decode("ascii") if request.row is not None else "unknown"
+        metrics.IMAP_REQUESTS.labels(name, completion.status.decode("ascii")).inc()
+        await self._go_on(request, completion)
+
+    async def _go_on(self, request: Request, completion: Completion) -> None:
+        """What follows a tagged response: the next command, TLS, or the end."""
+        if request.row is not None and request.row.barrier:
+            self._intake.unbar()
         then, self._then = self._then, None
         if then is not None:
             then()
@@ -394,18 +355,18 @@ class ImapServer(imap4.IMAP4Server):
             return
         row = request.row
         try:
-            await self.sync(may_expunge=not ((row is not None and row.uses_seqs) or self.numbers_in_use()))
+            await self.sync(may_expunge=not ((row is not None and row.uses_seqs) or self._intake.numbers_in_use))
         except NoSuchMailbox:
             self._last_words = b"The selected mailbox has been deleted"
         except MailError as error:
-            log.debug("session {session} cannot be brought up to date: {error}", session=self.id, error=error)
+            log.debug("{session} cannot be told of changes now: {error}", session=self.id, error=error)
 
     def _translated(self, error: Exception, command: bytes) -> Completion:
         """The answer to what a command raised: the one place where errors become IMAP."""
         if isinstance(error, Bad):
             return Completion(b"BAD", None, error.text.encode("ascii", "replace"))
         if not isinstance(error, MailError):
-            log.failure("session {session} failed in {command}", session=self.id, command=command)
+            log.failure("{session} failed in {command}", session=self.id, command=command)
             error = ServerBug()
         return Completion(b"NO", error.imap_code, error.text.encode("ascii", "replace"))
 
@@ -422,52 +383,6 @@ class ImapServer(imap4.IMAP4Server):
         before_login = self.state == "unauth"
         return self._bad_commands >= (limits.bad_commands_before_login if before_login else limits.bad_commands)
 
-    # -- literals
-
-    async def _admit(self) -> None:
-        """Decide about the literal that the client has announced."""
-        framer = self._framer
-        announced, frame = framer.announced, framer.frame
-        if announced is None or frame is None:
-            return
-        request = Request(frame, table.COMMANDS)
-        row = request.row
-        spool = None
-        try:
-            if row is not None and row.accept is not None and self.state in row.states:
-                spool = await row.accept(self, request.tokens(), announced.octets)
-            if self.state == "logout":
-                raise Disconnected
-            framer.grant(spool)
-        except Disconnected:
-            if spool is not None:
-                spool.close()
-            raise
-        except (MailError, Bad) as error:
-            framer.refuse(error)
-        except Exception:
-            log.failure("session {session} failed to take a literal", session=self.id)
-            framer.refuse(ServerBug())
-        else:
-            if announced.waits:
-                self.proceed(b"OK")
-
-    async def _flush(self) -> None:
-        """Move what a spool holds in memory to its file, while nothing more is read."""
-        spool = self._framer.spool
-        if spool is None:
-            return
-        self._flushing = True
-        self._regulate()
-        try:
-            await spool.flush()
-        except MailError as error:
-            if self._framer.spool is spool:
-                self._framer.abandon(error)
-        finally:
-            self._flushing = False
-        self._regulate()
-
     # -- odds and ends
 
     async def _drain(self) -> None:
@@ -481,12 +396,5 @@ class ImapServer(imap4.IMAP4Server):
         """Enter the logout state: whatever waits is dropped, and a command that sleeps ends."""
         self.deselect()
         self.state = "logout"
-        self._forget_input()
+        self._intake.clear()
         self.wake()
-
-    def _forget_input(self) -> None:
-        self._framer.clear()
-        for request in self._queue:
-            request.frame.close()
-        self._queue.clear()
-        self._queued_octets = 0
