@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tempfile
 from array import array
 from collections.abc import AsyncGenerator, Iterator
-from typing import BinaryIO, Final, cast
+from typing import Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.task import LoopingCall
@@ -18,6 +17,7 @@ from lightmail.errors import ExpungeIssued, MailError, NoSuchMailbox
 from lightmail.model import INBOX, Account, BlobRef, Mailbox, ObjectId
 from lightmail.operations import maildrop as operations
 from lightmail.pop3.services import Pop3Services
+from lightmail.pop3.stockfile import StockFile
 from lightmail.store import blobs as store_blobs
 from lightmail.store import mailboxes
 
@@ -26,7 +26,6 @@ log = Logger()
 # A client that reads its messages in order gets the next small ones from memory: at most this many and this much.
 _AHEAD_MESSAGES: Final = 32
 _AHEAD_OCTETS: Final = 256 << 10
-_SPOOLED_OCTETS: Final = 1 << 20
 
 
 @implementer(IMailboxPOP3)
@@ -129,10 +128,10 @@ class Maildrop:
         self._check(i)
         return b"%d.%d" % (self._mailbox.uidvalidity, self._uids[i])
 
-    def getMessage(self, i: int) -> Deferred[BinaryIO]:
-        """A file of the message with LF for line ends, as the stock server expects it."""
+    def getMessage(self, i: int) -> Deferred[StockFile]:
+        """A file of the message."""
         self._check(i)
-        return Deferred.fromCoroutine(self._file(i))
+        return Deferred.fromCoroutine(StockFile().fill(self.chunks(i)))
 
     def deleteMessage(self, i: int) -> None:
         """Mark a message."""
@@ -187,17 +186,6 @@ class Maildrop:
         if position not in self._refs:
             raise ExpungeIssued
         return self._refs[position]
-
-    async def _file(self, position: int) -> BinaryIO:
-        file = cast(BinaryIO, tempfile.SpooledTemporaryFile(max_size=_SPOOLED_OCTETS))  # noqa: SIM115
-        held = b""
-        async for chunk in self.chunks(position):
-            data = held + chunk
-            held = data[-1:] if data.endswith(b"\r") else b""
-            file.write(data.removesuffix(held).replace(b"\r\n", b"\n"))
-        file.write(held)
-        file.seek(0)
-        return file
 
     async def _renew(self) -> None:
         """Keep the lease. When it is lost the session may still read; its deletions will be refused."""
