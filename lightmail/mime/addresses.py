@@ -260,7 +260,7 @@ def _tight(words: list[_Token]) -> list[_Token]:
     """Without the spaces beside dots and "@", which part no words (obs-local-part, obs-domain)."""
     tight: list[_Token] = []
     for word in words:
-        if word[0] == "space" and (not word[1] or (tight and tight[-1] in _JOINTS)):
+        if word[0] == "space" and (not word[1] or (tight and (tight[-1][0] == "space" or tight[-1] in _JOINTS))):
             continue
         if word in _JOINTS and tight and tight[-1][0] == "space":
             tight.pop()

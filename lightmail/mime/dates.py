@@ -14,7 +14,8 @@ _DAY_SECONDS: Final = 86_400
 _SECOND_US: Final = 1_000_000
 
 # Bounded everywhere: a Date field may be a mebibyte of spaces.
-_TIME = rb"(\d{1,2})[:.](\d{2})(?:[:.](\d{2})(?:[.,]\d{1,9})?)?"
+_COLON = rb"[ \t]{0,9}[:.][ \t]{0,9}"
+_TIME = rb"(\d{1,2})" + _COLON + rb"(\d{2})(?:" + _COLON + rb"(\d{2})(?:[.,]\d{1,9})?)?"
 _ZONE = rb"(?:[ \t]{0,9}([+-]\d{4}|[A-Za-z]{1,5}))?"
 _SENT: Final = re.compile(
     rb"(?:[A-Za-z]{2,9}\.?,?[ \t]{0,9})?(\d{1,2})[ \t-]{1,9}([A-Za-z]{3})[a-z]{0,6}\.?[ \t-]{1,9}(\d{2,4})"

@@ -20,7 +20,7 @@ from lightmail.mime.encoded_words import decode
 # Beyond this many fields the rest of a block counts as one nameless field.
 MAX_FIELDS: Final = 10_000
 
-_FIELD_START: Final = re.compile(rb"\n(?![ \t])")
+_FIELD_START: Final = re.compile(rb"\n(?![ \t]|\Z)")
 _FOLD: Final = re.compile(rb"\r?\n")
 _COUNT: Final = Struct("<H")
 _OFFSETS: Final = tuple(Struct(f"<{count + 1}I") for count in range(128))
@@ -118,8 +118,7 @@ def _fields_end(block: bytes) -> int:
 def _offsets(block: bytes, end: int) -> list[int]:
     if end <= 0:
         return [0]
-    # The LF at the very end starts no field.
-    offsets = [0, *[match.end() for match in _FIELD_START.finditer(block, 0, end - 1)]]
+    offsets = [0, *[match.end() for match in _FIELD_START.finditer(block, 0, end)]]
     del offsets[MAX_FIELDS + 1 :]
     offsets.append(end)
     return offsets

@@ -13,7 +13,7 @@ _MAX_ESCAPED_OCTETS: Final = 1000
 
 
 def string(octets: bytes) -> bytes:
-    """Return ``octets`` as a quoted string, or as a literal where they hold controls or 8-bit octets, or much to escape.
+    """Return ``octets`` as a quoted string, or a literal where they hold controls, 8-bit octets or much to escape.
 
     NUL, which no IMAP string may hold, becomes 0x80.
     """
