@@ -13,15 +13,8 @@ import sys
 from datetime import UTC, datetime
 from typing import IO, Any, Final
 
-from twisted.logger import (
-    FilteringLogObserver,
-    ILogObserver,
-    LogEvent,
-    LogLevel,
-    LogLevelFilterPredicate,
-    formatEvent,
-)
-from zope.interface import implementer
+from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
+from zope.interface import directlyProvides
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 # What an event carries for the logger's own sake. All other fields join the JSON object.
@@ -63,21 +56,23 @@ class Destination:
         return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
 
 
-@implementer(ILogObserver)
-class _Observer:
-    def __init__(self, destination: Destination, as_json: bool) -> None:
-        self._destination = destination
-        self._format = format_json if as_json else format_text
-
-    def __call__(self, event: LogEvent) -> None:
-        self._destination.write(self._format(event))
-
-
 def observer(destination: Destination, level: str, as_json: bool) -> Any:
     """An ILogObserver that writes events of `level` (debug, info, warn, error) and above to `destination`."""
-    sink: Any = _Observer(destination, as_json)
-    least: Any = LogLevelFilterPredicate(defaultLogLevel=LogLevel.levelWithName(level))
-    return FilteringLogObserver(sink, [least])
+    least = LogLevel.levelWithName(level)
+    form = format_json if as_json else format_text
+
+    def write(event: LogEvent) -> None:
+        if _weight(event) >= least:
+            destination.write(form(event))
+
+    directlyProvides(write, ILogObserver)
+    return write
+
+
+def _weight(event: LogEvent) -> Any:
+    """The level of an event; what Twisted says by its old logger of ports and factories is debugging to us."""
+    level = event.get("log_level") or LogLevel.info
+    return LogLevel.debug if level is LogLevel.info and event.get("log_namespace") == "log_legacy" else level
 
 
 def format_text(event: LogEvent) -> str:
@@ -119,8 +114,9 @@ def _level(event: LogEvent) -> str:
 
 
 def _source(event: LogEvent) -> str:
-    namespace = str(event.get("log_namespace") or "-")
-    return namespace.removeprefix("lightmail.").removeprefix("twisted.internet.") or "-"
+    """The module that speaks, as far as it is ours."""
+    namespace = str(event.get("log_namespace") or "")
+    return namespace.removeprefix("lightmail.") if namespace.startswith("lightmail.") else "twisted"
 
 
 def _one_line(text: str) -> str:

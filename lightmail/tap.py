@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from types import FrameType
 from typing import Any
 
@@ -38,7 +39,7 @@ class _Service(MultiService):
     def setServiceParent(self, parent: Any) -> None:
         """Called with the Application that twistd has made."""
         if self._observer is not None and isinstance(parent, Componentized):
-            parent.setComponent(ILogObserver, self._observer)  # type: ignore[no-untyped-call]
+            parent.setComponent(ILogObserver, self._observer)
         super().setServiceParent(parent)  # type: ignore[no-untyped-call]
 
 
@@ -50,13 +51,13 @@ def makeService(options: Options) -> Any:
     except ConfigError as error:
         raise SystemExit(f"lightmail: {error}") from None
     service = _Service(_observer(config, options))
-    make_service(config, reactor).setServiceParent(service)
+    make_service(config, reactor).setServiceParent(service)  # type: ignore[no-untyped-call]
     return service
 
 
 def _observer(config: Config, options: Options) -> Any:
     """The observer that [logging] asks for; None where twistd was told to log elsewhere."""
-    twistd = options.parent or {}
+    twistd: Mapping[str, Any] = options.parent or {}
     if twistd.get("logfile") or twistd.get("syslog") or twistd.get("logger"):
         return None
     try:
@@ -66,7 +67,7 @@ def _observer(config: Config, options: Options) -> Any:
         raise SystemExit(f"lightmail: {config.source}: [logging] path: {path}: {error.strerror}") from None
 
     def reopen(_number: int, _frame: FrameType | None) -> None:
-        reactor.callFromThread(destination.reopen)  # type: ignore[attr-defined]
+        reactor.callFromThread(destination.reopen)
 
     signal.signal(signal.SIGHUP, reopen)
     return logs.observer(destination, config.logging.level, config.logging.json)

@@ -150,7 +150,7 @@ def _blobs(config: Config, store: ObjectStore, pool: BoundedPool) -> Blobs:
     )
 
 
-def _factories(config: Config, backends: _Backends, tls: CertificateOptions | None, reactor: Any) -> dict[str, Any]:
+def _factories(config: Config, backends: _Backends, tls: Any, reactor: Any) -> dict[str, Any]:
     """The factory of each configured service. IMAP and POP3 share the indexes."""
     factories: dict[str, Any] = {}
     limits, database = config.limits, backends.database

@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
+from typing import Any
 
 from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import NameOID
-from OpenSSL import SSL, crypto
+from OpenSSL import SSL
 from twisted.internet.ssl import CertificateOptions, TLSVersion
 
 from lightmail.config import TlsConfig
@@ -19,17 +22,14 @@ from lightmail.errors import StartupError
 
 def context(tls: TlsConfig) -> CertificateOptions:
     """The context for servers: TLS 1.2 or later, the certificate with its chain. Raises StartupError."""
-    chain = _load_chain(tls.cert)
+    first, *chain = _load_chain(tls.cert)
     key = _load_key(tls.key)
-    options = CertificateOptions(
-        privateKey=key,
-        certificate=chain[0],
-        extraCertChain=chain[1:],
-        raiseMinimumTo=TLSVersion.TLSv1_2,
-    )
+    # Certificates as `cryptography` has them: pyOpenSSL, below Twisted, deprecates its own.
+    material: dict[str, Any] = {"privateKey": key, "certificate": first, "extraCertChain": chain}
+    options = CertificateOptions(**material, raiseMinimumTo=TLSVersion.TLSv1_2)
     try:
         options.getContext().check_privatekey()
-    except (SSL.Error, crypto.Error):
+    except SSL.Error:
         raise StartupError(f"[tls] key: {tls.key} does not belong to the certificate in {tls.cert}") from None
     return options
 
@@ -74,22 +74,21 @@ def _write(path: str, octets: bytes, mode: int) -> None:
         file.write(octets)
 
 
-def _load_chain(path: str) -> list[crypto.X509]:
+def _load_chain(path: str) -> list[x509.Certificate]:
     try:
         with open(path, "rb") as file:
-            certificates = x509.load_pem_x509_certificates(file.read())
+            return x509.load_pem_x509_certificates(file.read())
     except OSError as error:
         raise StartupError(f"[tls] cert: {path}: {error.strerror}") from None
     except ValueError:
         raise StartupError(f"[tls] cert: {path} holds no PEM certificate") from None
-    return [crypto.X509.from_cryptography(certificate) for certificate in certificates]
 
 
-def _load_key(path: str) -> crypto.PKey:
+def _load_key(path: str) -> PrivateKeyTypes:
     try:
         with open(path, "rb") as file:
-            return crypto.load_privatekey(crypto.FILETYPE_PEM, file.read(), passphrase=b"")
+            return serialization.load_pem_private_key(file.read(), password=None)
     except OSError as error:
         raise StartupError(f"[tls] key: {path}: {error.strerror}") from None
-    except (crypto.Error, ValueError):
+    except (ValueError, TypeError, UnsupportedAlgorithm):
         raise StartupError(f"[tls] key: {path} holds no PEM private key, or one that needs a passphrase") from None

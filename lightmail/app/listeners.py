@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from socket import socket
 from typing import Any
 
+from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
@@ -87,5 +89,6 @@ class Listeners:
 
 def _name(port: Any) -> str:
     address = port.getHost()
-    host = getattr(address, "host", None)
-    return str(getattr(address, "name", address)) if host is None else f"{host} port {address.port}"
+    if isinstance(address, UNIXAddress):
+        return os.fsdecode(address.name or b"")
+    return f"{address.host} port {address.port}"

@@ -37,6 +37,7 @@ def bind_tcp(where: str, address: str, port: int) -> socket.socket:
 
 def bind_unix(where: str, path: str, mode: int, group: str | None) -> socket.socket:
     """A bound Unix socket with the given permissions; the leftover of a server that is gone is replaced."""
+    bound: socket.socket | None = None
     try:
         _remove_leftover(where, path)
         bound = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK | socket.SOCK_CLOEXEC)
@@ -49,6 +50,8 @@ def bind_unix(where: str, path: str, mode: int, group: str | None) -> socket.soc
             os.chown(path, -1, grp.getgrnam(group).gr_gid)
         os.chmod(path, mode)
     except OSError as error:
+        if bound is not None:
+            bound.close()
         raise StartupError(f"{where} = {path}: {error.strerror or error}; check the directory and its owner") from None
     return bound
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import click
 
+from lightmail.app import Rows
 from lightmail.auth.passwords import hash_password
-from lightmail.cli.common import Rows, Size, config_option, read_password, size_text, table, with_rows
+from lightmail.cli.common import Size, config_option, read_password, size_text, table, with_rows
 from lightmail.model import Account, Usage
 from lightmail.operations import accounts as operations
 from lightmail.store import accounts

@@ -92,7 +92,7 @@ def read_password(from_stdin: bool) -> str:
     return password
 
 
-class Size(click.ParamType):
+class Size(click.ParamType[int]):
     """Octets, such as 10G; 0 means none."""
 
     name = "SIZE"

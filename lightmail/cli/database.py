@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lightmail.cli.common import Rows, config_option, with_rows
+from lightmail.app import Rows
+from lightmail.cli.common import config_option, with_rows
 
 
 @click.command("migrate")

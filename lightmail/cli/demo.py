@@ -61,14 +61,16 @@ def demo() -> None:
         if untouched:
             _deliver(config.lmtp.bind, config.lmtp.port)
         click.echo(_welcome(config, password))
-        sys.exit(server.wait())
+        status = server.wait()
     except KeyboardInterrupt:
         # Ctrl-C reached the server, too: it is stopping already.
-        sys.exit(server.wait(_STOP_SECONDS))
+        status = server.wait(_STOP_SECONDS)
     finally:
         if server.poll() is None:
             server.terminate()
             server.wait(_STOP_SECONDS)
+    # twistd ends by the signal that told it to stop, after stopping in order: for us that is a success.
+    sys.exit(max(status, 0))
 
 
 async def _prepare(rows: Rows, password_hash: str) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from lightmail.cli.common import Rows, config_option, table, with_rows
+from lightmail.app import Rows
+from lightmail.cli.common import config_option, table, with_rows
 from lightmail.operations import accounts as operations
 from lightmail.store import accounts
 

@@ -179,16 +179,26 @@ class MailServer:
 
     def stop(self) -> int:
         """Stop it as systemd would; its exit status."""
+        self.terminate()
+        return self.wait()
+
+    def terminate(self) -> None:
+        """Tell it to stop."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGTERM)
+
+    def wait(self) -> int:
+        """Wait for its end; its exit status, where ending by SIGTERM is 0, as it is to systemd."""
         process, self.process = self.process, None
         assert process is not None
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
         try:
-            return process.wait(STOP_SECONDS)
+            status = process.wait(STOP_SECONDS)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
             raise
+        # twistd stops in order and then ends by the signal that it was told to stop with.
+        return 0 if status == -signal.SIGTERM else status
 
     def kill(self) -> None:
         """Stop it as a crash would."""

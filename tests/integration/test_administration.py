@@ -23,7 +23,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MailServer]:
     server.start()
     yield server
     assert server.stop() == 0
-    assert "Traceback" not in server.log()
+    assert "Traceback" not in server.log(), server.log()[-5000:]
 
 
 def refused(server: MailServer, *arguments: str, stdin: str = "") -> str:

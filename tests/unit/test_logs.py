@@ -75,3 +75,11 @@ def test_logrotate(tmp_path, destination):
     log.info("three")
     assert "three" in path.read_text()
     assert "two" in (tmp_path / "log.1").read_text()
+
+
+def test_twisted_chatter_is_debugging(destination, tmp_path):
+    publisher = LogPublisher(logs.observer(destination, "info", False))
+    Logger(namespace="log_legacy", observer=publisher).info("factory starting")
+    Logger(namespace="log_legacy", observer=publisher).error("factory broken")
+    (line,) = (tmp_path / "log").read_text().splitlines()
+    assert line.endswith("error twisted factory broken")
