@@ -14,6 +14,7 @@ from lightmail.config import StorageConfig
 from lightmail.errors import Unavailable
 from lightmail.objects.backends import ObjectStore, open_store
 from tests.support.imapworld import ImapWorld
+from tests.support.reactor import run
 from tests.support.transcript import Connection
 
 MIB = 1 << 20
@@ -249,3 +250,57 @@ def test_bodies_come_in_batches_that_fit(client: Client, store: TroubledStore) -
         assert client.connection.octets(len(message)) == message
         assert client.connection.line() == b")"
     assert b" OK " in client.lines()[-1]
+
+
+def forget_renderings(world: ImapWorld, uid: int) -> None:
+    """Delete what was rendered of a message of INBOX, as a purge does with what nobody can restore any more."""
+    run(
+        world.database.run(
+            "forget",
+            lambda cursor: cursor.execute(
+                "DELETE FROM renderings WHERE object IN (SELECT object FROM messages WHERE uid = %s)", (uid,)
+            ),
+        )
+    )
+
+
+def test_what_others_expunged_and_purged_is_reported_after_the_rest(
+    client: Client, store: TroubledStore, world: ImapWorld
+) -> None:
+    fill(client, store, [small(1), small(2), small(3)])
+    other = Client(world)
+    other.command(b"SELECT INBOX")
+    other.command(b"STORE 2 +FLAGS (\\Deleted)")
+    other.command(b"EXPUNGE")
+    other.connection.close()
+    forget_renderings(world, 2)
+    lines = client.command(b"FETCH 1:3 ENVELOPE")
+    assert fetched(lines)[:3] == [1, 3]
+    assert b" NO [EXPUNGEISSUED] " in lines[-1]
+    # The numbers of the session still hold, and what the index knows can still be had.
+    assert fetched(client.command(b"FETCH 1:3 (UID FLAGS)")) == [1, 2, 3]
+    # To a UID command a message that is no more is none (RFC 3501 section 6.4.8), and it tells so.
+    lines = client.command(b"UID FETCH 1:3 ENVELOPE")
+    assert fetched(lines) == [1, 3]
+    assert lines[-3] == b"* 2 EXPUNGE"
+    assert b" OK " in lines[-1]
+
+
+def test_a_message_without_its_rendering_is_damaged(client: Client, store: TroubledStore, world: ImapWorld) -> None:
+    fill(client, store, [small(1), small(2)])
+    forget_renderings(world, 1)
+    lines = client.command(b"FETCH 1:2 BODY.PEEK[HEADER.FIELDS (Subject)]")
+    assert fetched(lines) == [2]
+    assert b" NO [CORRUPTION] " in lines[-1]
+
+
+def test_search_reads_only_the_text_of_a_large_message(client: Client, store: TroubledStore) -> None:
+    attachment = b"Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\n" + large(6) + b"\r\n"
+    text = b"Content-Type: text/plain; charset=utf-8\r\n\r\nzw\xc3\xb6lf Boxk\xc3\xa4mpfer\r\n"
+    head = b"Subject: large\r\nContent-Type: multipart/mixed; boundary=cut\r\n\r\n"
+    message = head + b"--cut\r\n" + attachment + b"--cut\r\n" + text + b"--cut--\r\n"
+    fill(client, store, [small(1), message])
+    before = store.reads
+    assert client.command('SEARCH BODY "ZWÖLF BOXKÄMPFER"'.encode())[0] == b"* SEARCH 2"
+    # The small message, and the piece of the large one that holds its text.
+    assert store.reads == before + 2
