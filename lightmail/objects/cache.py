@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import threading
 import time
 import zlib
 from collections import OrderedDict
-from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from twisted.logger import Logger
@@ -24,9 +23,13 @@ from lightmail.objects.keys import stem
 
 log = Logger()
 
-_NAME: Final = re.compile(r"([0-9a-f]{32}-[0-9a-f-]{36}-\d{1,6})\.([0-9a-f]{8})\Z")
-_SHELF: Final = re.compile(r"[0-9a-f]{2}\Z")
-_LEFTOVER: Final = re.compile(r"new-\d+\Z")
+# What a piece costs beside its octets: its entry in memory, and whole blocks on a disk.
+_ENTRY_OCTETS: Final = 300
+_BLOCK_OCTETS: Final = 4096
+
+_SHELVES: Final = 16
+_NAME: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f-]{36}-\d{1,6}(\.new-[0-9a-f]{8})?\Z")
+_CHECKSUM_OCTETS: Final = 4
 # How long a cache whose disk refused a write leaves it alone.
 _BYPASS_SECONDS: Final = 60.0
 
@@ -48,12 +51,12 @@ class MemoryCache:
 
     @property
     def octets(self) -> int:
-        """Octets held."""
+        """Octets held, with what it takes to hold them."""
         return self._octets
 
     def admits(self, octets: int) -> bool:
         """Whether a piece of that size would be kept."""
-        return octets <= self._bound // 8
+        return octets + _ENTRY_OCTETS <= self._bound // 8
 
     def get(self, name: str) -> bytes | None:
         """The piece of that name, or None."""
@@ -70,159 +73,130 @@ class MemoryCache:
         if not self.admits(len(piece)) or name in self._pieces:
             return
         self._pieces[name] = piece
-        self._octets += len(piece)
+        self._octets += len(piece) + _ENTRY_OCTETS
         while self._octets > self._bound:
             _, old = self._pieces.popitem(last=False)
-            self._octets -= len(old)
-
-
-@dataclass(slots=True)
-class _Entry:
-    octets: int
-    checksum: int
-    verified: bool
+            self._octets -= len(old) + _ENTRY_OCTETS
 
 
 class DiskCache:
-    """Pieces as files below `directory`, `bound` octets in all, the least recently used deleted first.
+    """Pieces as files below `directory`, about `bound` octets in all, the least recently used deleted first.
 
-    Methods block and may be called in any thread. One process owns a directory; the next one finds its files there and
-    checks each once before it believes it: they are written without fsync. A disk that is full or broken is left
-    alone for a minute, and everything goes past the cache meanwhile.
+    Methods block and may be called in any thread. Nothing is held in memory, so a cache may be as large as its disk,
+    and the next process finds what is there. Files are written without fsync: each carries a checksum and is believed
+    only if that holds. A disk that is full or broken is left alone for a minute, and everything goes past the cache.
     """
 
     def __init__(self, directory: str, bound: int) -> None:
-        self._directory = directory
-        self._bound = bound
-        self._lock = threading.Lock()
-        self._entries: OrderedDict[str, _Entry] | None = None  # read from the directory at first use
-        self._octets = 0
+        # The last digit of an object's random part names its shelf: each has a fair share of pieces and of the bound.
+        self._shelves = {
+            f"{n:x}": _Shelf(os.path.join(directory, f"{n:x}"), bound // _SHELVES) for n in range(_SHELVES)
+        }
         self._bypass_until = 0.0
-        self._serial = 0
         self._hits = CACHE_HITS.labels("disk", "hit")
         self._misses = CACHE_HITS.labels("disk", "miss")
 
-    @property
-    def octets(self) -> int:
-        """Octets held, as far as known."""
-        return self._octets
+    def _shelf(self, name: str) -> _Shelf:
+        return self._shelves[name.rpartition("-")[0][-1]]
 
-    def get(self, name: str, start: int, stop: int) -> bytes | None:
-        """Octets `start` to `stop` of a piece, or None where it is not here."""
-        with self._lock:
-            entries = self._load()
-            entry = entries.get(name)
-            if entry is not None:
-                entries.move_to_end(name)
-        data = self._read(name, entry, start, stop) if entry is not None else None
-        (self._misses if data is None else self._hits).inc()
-        return data
-
-    def _read(self, name: str, entry: _Entry, start: int, stop: int) -> bytes | None:
-        data = b""
-        with suppress(OSError), open(self._path(name, entry.checksum), "rb", buffering=0) as file:
-            if entry.verified:
-                data = os.pread(file.fileno(), stop - start, start)
-            else:
-                whole = file.readall()
-                if zlib.crc32(whole) == entry.checksum:
-                    entry.verified = True
-                    data = whole[start:stop]
-        if len(data) == stop - start:
-            return data
-        self._forget(name)
-        return None
+    def get(self, name: str) -> bytes | None:
+        """The piece of that name, or None where it is not here whole."""
+        piece = self._shelf(name).get(name)
+        (self._misses if piece is None else self._hits).inc()
+        return piece
 
     def put(self, name: str, piece: bytes) -> None:
         """Keep `piece`; too large a one, or one the disk does not take, goes without."""
-        if len(piece) > self._bound // 4 or time.monotonic() < self._bypass_until:
+        if time.monotonic() < self._bypass_until:
             return
-        entry = _Entry(len(piece), zlib.crc32(piece), verified=True)
-        with self._lock:
-            if name in self._load():
-                return
-            self._serial += 1
-            temporary = os.path.join(self._directory, f"new-{self._serial}")
         try:
-            self._write(temporary, self._path(name, entry.checksum), piece)
+            self._shelf(name).put(name, piece)
         except OSError as error:
-            with suppress(OSError):
-                os.unlink(temporary)
             self._bypass_until = time.monotonic() + _BYPASS_SECONDS
             log.warn("cache: bypassed for a minute: {error}", error=error)
+
+
+class _Shelf:
+    """One directory of a disk cache."""
+
+    def __init__(self, path: str, bound: int) -> None:
+        self._path = path
+        self._bound = bound
+        self._lock = threading.Lock()
+        self._octets: int | None = None  # counted at the first put
+
+    def get(self, name: str) -> bytes | None:
+        path = os.path.join(self._path, name)
+        try:
+            with open(path, "rb", buffering=0) as file:
+                content = file.readall()
+                _touch(file.fileno())
+        except OSError:
+            return None
+        piece = content[_CHECKSUM_OCTETS:]
+        if zlib.crc32(piece).to_bytes(_CHECKSUM_OCTETS, "big") == content[:_CHECKSUM_OCTETS]:
+            return piece
+        with suppress(OSError):
+            os.unlink(path)
+        return None
+
+    def put(self, name: str, piece: bytes) -> None:
+        if _on_disk(len(piece)) > self._bound // 2:
             return
-        with self._lock:
-            # Another thread may have been faster with the same piece, and so with the same file.
-            if self._load().setdefault(name, entry) is entry:
-                self._octets += len(piece)
-            stale = list(self._evict())
-        for path in stale:
-            with suppress(OSError):
-                os.unlink(path)
-
-    def _write(self, temporary: str, path: str, piece: bytes) -> None:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with open(descriptor, "wb", buffering=0) as file:
-            if file.write(piece) != len(piece):
-                raise OSError(f"short write to {temporary}")
+        path = os.path.join(self._path, name)
+        temporary = f"{path}.new-{secrets.token_hex(4)}"
         try:
+            self._write(temporary, piece)
             os.rename(temporary, path)
+        except OSError:
+            with suppress(OSError):
+                os.unlink(temporary)
+            raise
+        with self._lock:
+            if self._octets is not None:
+                self._octets += _on_disk(len(piece))
+            if self._octets is None or self._octets > self._bound:
+                self._octets = self._make_room()
+
+    def _write(self, path: str, piece: bytes) -> None:
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+        try:
+            descriptor = os.open(path, flags, 0o600)
         except FileNotFoundError:
-            os.makedirs(os.path.dirname(path), mode=0o700, exist_ok=True)
-            os.rename(temporary, path)
+            os.makedirs(self._path, mode=0o700, exist_ok=True)
+            descriptor = os.open(path, flags, 0o600)
+        with open(descriptor, "wb") as file:
+            file.write(zlib.crc32(piece).to_bytes(_CHECKSUM_OCTETS, "big"))
+            file.write(piece)
+            file.flush()
+            _touch(descriptor)
 
-    def _evict(self) -> Iterator[str]:
-        """Drop what is over the bound; the paths to delete."""
-        entries = self._load()
-        while self._octets > self._bound:
-            name, entry = entries.popitem(last=False)
-            self._octets -= entry.octets
-            yield self._path(name, entry.checksum)
-
-    def _forget(self, name: str) -> None:
-        with self._lock:
-            entry = self._load().pop(name, None)
-            if entry is not None:
-                self._octets -= entry.octets
-        if entry is not None:
-            with suppress(OSError):
-                os.unlink(self._path(name, entry.checksum))
-
-    def _path(self, name: str, checksum: int) -> str:
-        # The last two digits of the object's random part spread the files over 256 directories.
-        return os.path.join(self._directory, name.rpartition("-")[0][-2:], f"{name}.{checksum:08x}")
-
-    def _load(self) -> OrderedDict[str, _Entry]:
-        """The entries; with the lock held. The first call finds what an earlier process left, oldest first."""
-        if self._entries is not None:
-            return self._entries
-        self._entries = OrderedDict()
-        try:
-            os.makedirs(self._directory, mode=0o700, exist_ok=True)
-            for _, octets, name, checksum in sorted(self._found()):
-                self._entries[name] = _Entry(octets, checksum, verified=False)
-                self._octets += octets
-        except OSError as error:
-            log.warn("cache: {directory}: {error}", directory=self._directory, error=error)
-        for path in list(self._evict()):
-            with suppress(OSError):
+    def _make_room(self) -> int:
+        """Count what is here; if that is over the bound, delete the oldest down to seven eighths. The octets left."""
+        entries = []
+        with os.scandir(self._path) as files:
+            for file in files:
+                if _NAME.match(file.name):  # whatever else lies here is not ours to delete
+                    with suppress(FileNotFoundError):
+                        stat = file.stat(follow_symlinks=False)
+                        entries.append((stat.st_mtime_ns, _on_disk(stat.st_size), file.path))
+        octets = sum(entry[1] for entry in entries)
+        if octets <= self._bound:
+            return octets
+        for _, size, path in sorted(entries):
+            if octets <= self._bound * 7 // 8:
+                break
+            with suppress(FileNotFoundError):
                 os.unlink(path)
-        return self._entries
-
-    def _found(self) -> Iterator[tuple[float, int, str, int]]:
-        """(time of writing, octets, name, checksum) of each entry; files that are not ours are left alone."""
-        with os.scandir(self._directory) as top:
-            for child in top:
-                if _LEFTOVER.match(child.name):
-                    os.unlink(child.path)
-                elif _SHELF.match(child.name) and child.is_dir(follow_symlinks=False):
-                    yield from _entries_of(child.path)
+            octets -= size
+        return octets
 
 
-def _entries_of(shelf: str) -> Iterator[tuple[float, int, str, int]]:
-    with os.scandir(shelf) as files:
-        for file in files:
-            match = _NAME.match(file.name)
-            if match is not None:
-                stat = file.stat(follow_symlinks=False)
-                yield stat.st_mtime, stat.st_size, match[1], int(match[2], 16)
+def _touch(descriptor: int) -> None:
+    # The kernel's own times come in steps of milliseconds, too coarse to tell what was used last.
+    now = time.time_ns()
+    os.utime(descriptor, ns=(now, now))
+
+
+def _on_disk(octets: int) -> int:
+    return -(-octets // _BLOCK_OCTETS) * _BLOCK_OCTETS

@@ -75,14 +75,17 @@ class BlobReader:
 
     def _part(self, piece: Piece, start: int, stop: int) -> bytes:
         first, last = max(start, piece.start) - piece.start, min(stop, piece.stop) - piece.start
-        if self._cache is not None:
-            cached = self._cache.get(piece.name, first, last)
-            if cached is not None:
-                return cached
-        data = self._fetch(piece)
-        if self._cache is not None:
-            self._cache.put(piece.name, data)
+        data = self._whole(piece)
         return data if last - first == len(data) else data[first:last]
+
+    def _whole(self, piece: Piece) -> bytes:
+        if self._cache is None:
+            return self._fetch(piece)
+        data = self._cache.get(piece.name)
+        if data is None or len(data) != piece.stop - piece.start:
+            data = self._fetch(piece)
+            self._cache.put(piece.name, data)
+        return data
 
     def _fetch(self, piece: Piece) -> bytes:
         ref = piece.ref

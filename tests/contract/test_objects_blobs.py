@@ -237,9 +237,9 @@ def test_a_large_body_read_whole_does_not_crowd_the_memory(bench: Bench) -> None
     small, large = message(200_000), message(900_000)
     refs = [ref_of(bench.write(blobs, body)) for body in (small, large)]
     assert [run(blobs.read(ref)) for ref in refs] == [small, large]
-    assert memory.octets == len(small)
+    assert len(small) <= memory.octets < len(small) + 1000
     assert run(blobs.read(refs[1], 10, 5000)) == large[10:5000]
-    assert memory.octets == len(small) + len(large)
+    assert memory.octets > len(small) + len(large)
 
 
 def test_a_full_queue_is_unavailable_for_each(bench: Bench) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import random
 from pathlib import Path
 
@@ -13,9 +12,15 @@ from lightmail.model import BlobRef
 from lightmail.objects.cache import DiskCache, MemoryCache, cache_name
 from lightmail.objects.keys import new_key
 
+MIB = 1 << 20
+
 
 def name(account: bytes = b"a" * 16, frame: int = 0) -> str:
     return cache_name(BlobRef(account, new_key("zstd", 1_700_000_000_000_000), 0, 0, "zstd", b"", b""), frame)
+
+
+def on_shelf(shelf: int) -> str:
+    return f"{name()[:-3]}{shelf:x}-0"
 
 
 def files(directory: Path) -> list[Path]:
@@ -29,22 +34,30 @@ def test_names_tell_accounts_objects_and_frames_apart() -> None:
 
 
 def test_memory_keeps_the_recently_used_within_its_bound() -> None:
-    cache = MemoryCache(100)
+    cache = MemoryCache(10_000)
     for key in "abcdefghij":
-        cache.put(key, key.encode() * 10)
-    assert cache.get("a") == b"a" * 10
-    cache.put("k", b"k" * 5)
+        cache.put(key, key.encode() * 700)
+    assert cache.get("a") == b"a" * 700
+    cache.put("k", b"k" * 700)
     assert [cache.get(key) is not None for key in "abck"] == [True, False, True, True]
-    assert cache.octets == 95
+    assert cache.octets == 10_000
 
 
 def test_memory_takes_nothing_too_large_and_nothing_twice() -> None:
-    cache = MemoryCache(100)
-    cache.put("large", bytes(13))
-    cache.put("a", bytes(12))
-    cache.put("a", bytes(12))
+    cache = MemoryCache(10_000)
+    cache.put("large", bytes(1000))
+    cache.put("a", bytes(900))
+    once = cache.octets
+    cache.put("a", bytes(900))
     assert cache.get("large") is None
-    assert cache.octets == 12
+    assert cache.octets == once
+
+
+def test_memory_counts_what_the_smallest_pieces_cost() -> None:
+    cache = MemoryCache(10_000)
+    for number in range(100):
+        cache.put(str(number), b"")
+    assert sum(cache.get(str(number)) is not None for number in range(100)) < 40
 
 
 def test_a_memory_of_nothing_keeps_nothing() -> None:
@@ -54,86 +67,70 @@ def test_a_memory_of_nothing_keeps_nothing() -> None:
     assert cache.octets == 0
 
 
-def test_disk_gives_back_ranges(tmp_path: Path) -> None:
-    cache = DiskCache(str(tmp_path / "cache"), 10_000)
-    key = name()
-    assert cache.get(key, 0, 5) is None
-    cache.put(key, b"0123456789")
-    assert cache.get(key, 0, 10) == b"0123456789"
-    assert cache.get(key, 3, 7) == b"3456"
-    assert cache.get(key, 3, 11) is None
-    assert cache.get(name(b"b" * 16), 0, 1) is None
+def test_disk_gives_back_what_it_was_given(tmp_path: Path) -> None:
+    cache = DiskCache(str(tmp_path / "cache"), MIB)
+    pieces = {name(): random.randbytes(octets) for octets in (0, 1, 4096, 30_000)}
+    for key, piece in pieces.items():
+        assert cache.get(key) is None
+        cache.put(key, piece)
+    assert {key: cache.get(key) for key in pieces} == pieces
+    assert cache.get(name(b"b" * 16)) is None
 
 
-def test_disk_stays_within_its_bound_and_drops_the_least_recently_used(tmp_path: Path) -> None:
-    cache = DiskCache(str(tmp_path), 1000)
-    keys = [name() for _ in range(40)]
-    first = keys[0]
+def test_disk_stays_within_its_bound_and_keeps_what_is_used(tmp_path: Path) -> None:
+    cache = DiskCache(str(tmp_path), MIB)
+    keys = [on_shelf(number % 16) for number in range(400)]
     for key in keys:
-        cache.put(key, random.randbytes(100))
-        assert cache.get(first, 0, 100) is not None
-        assert cache.octets <= 1000
-        assert sum(path.stat().st_size for path in files(tmp_path)) == cache.octets
-    assert [cache.get(key, 0, 100) is not None for key in keys] == [True] + [False] * 30 + [True] * 9
+        cache.put(key, bytes(8000))
+        assert cache.get(keys[0]) is not None
+        assert sum(path.stat().st_size for path in files(tmp_path)) <= MIB
+    assert all(cache.get(key) is not None for key in keys[-32:])
+    assert all(cache.get(key) is None for key in keys[1:200])
 
 
-def test_disk_refuses_a_piece_that_would_empty_it(tmp_path: Path) -> None:
-    cache = DiskCache(str(tmp_path), 1000)
-    cache.put(name(), bytes(251))
+def test_disk_refuses_a_piece_that_would_empty_a_shelf(tmp_path: Path) -> None:
+    DiskCache(str(tmp_path), MIB).put(name(), bytes(MIB // 16))
     assert files(tmp_path) == []
 
 
-def test_the_next_process_finds_what_is_there(tmp_path: Path) -> None:
-    keys = [name() for _ in range(5)]
-    cache = DiskCache(str(tmp_path), 1000)
-    for number, key in enumerate(keys):
-        cache.put(key, bytes([number]) * 100)
-    for path in files(tmp_path):
-        number = path.read_bytes()[0]
-        os.utime(path, (number, number))
-    again = DiskCache(str(tmp_path), 300)
-    assert [again.get(key, 0, 100) for key in keys] == [None, None, *(bytes([n]) * 100 for n in (2, 3, 4))]
-    assert len(files(tmp_path)) == 3
+def test_the_next_process_finds_what_is_there_and_keeps_to_its_bound(tmp_path: Path) -> None:
+    keys = [name() for _ in range(200)]
+    cache = DiskCache(str(tmp_path), 16 * MIB)
+    for key in keys:
+        cache.put(key, bytes(8000))
+    again = DiskCache(str(tmp_path), MIB)
+    assert all(again.get(key) is not None for key in keys)
+    for shelf in range(16):
+        again.put(on_shelf(shelf), bytes(8000))
+    assert sum(path.stat().st_size for path in files(tmp_path)) <= MIB
 
 
-def test_files_of_others_are_left_alone(tmp_path: Path) -> None:
-    (tmp_path / "aa").mkdir()
-    for path in (tmp_path / "precious", tmp_path / "aa" / "precious"):
-        path.write_bytes(b"x")
-    (tmp_path / "new-17").write_bytes(b"left by a crash")
-    cache = DiskCache(str(tmp_path), 1000)
-    assert cache.get(name(), 0, 1) is None
-    assert sorted(path.name for path in files(tmp_path)) == ["precious", "precious"]
-
-
-@pytest.mark.parametrize("damage", [bytes(100), b"", b"short", b"y" * 100])
-def test_what_a_crash_left_behind_is_checked_before_it_is_served(tmp_path: Path, damage: bytes) -> None:
+def test_files_of_others_are_left_alone_and_what_a_crash_left_is_not(tmp_path: Path) -> None:
     key = name()
-    DiskCache(str(tmp_path), 1000).put(key, b"x" * 100)
+    shelf = tmp_path / key[-3]
+    shelf.mkdir()
+    (shelf / "precious").write_bytes(bytes(MIB))
+    (shelf / f"{name()}.new-01234567").write_bytes(bytes(MIB))
+    DiskCache(str(tmp_path), MIB).put(key, b"x")
+    assert sorted(path.name for path in files(tmp_path)) == sorted([key, "precious"])
+
+
+@pytest.mark.parametrize("damage", [bytes(104), b"", b"sho", b"y" * 104])
+def test_what_a_crash_damaged_is_a_miss_once(tmp_path: Path, damage: bytes) -> None:
+    cache = DiskCache(str(tmp_path), MIB)
+    key = name()
+    cache.put(key, b"x" * 100)
     (path,) = files(tmp_path)
     path.write_bytes(damage)
-    cache = DiskCache(str(tmp_path), 1000)
-    assert cache.get(key, 0, 5) is None
+    assert cache.get(key) is None
     assert files(tmp_path) == []
     cache.put(key, b"x" * 100)
-    assert cache.get(key, 0, 5) == b"xxxxx"
-
-
-def test_a_file_that_vanished_is_a_miss(tmp_path: Path) -> None:
-    cache = DiskCache(str(tmp_path), 1000)
-    key = name()
-    cache.put(key, b"x" * 100)
-    files(tmp_path)[0].unlink()
-    assert cache.get(key, 0, 5) is None
-    assert cache.octets == 0
+    assert cache.get(key) == b"x" * 100
 
 
 def test_a_disk_that_refuses_is_bypassed_with_one_line(tmp_path: Path) -> None:
-    directory = tmp_path / "cache"
-    cache = DiskCache(str(directory), 1000)
-    assert cache.get(name(), 0, 1) is None
-    directory.rmdir()
-    directory.write_bytes(b"")  # a file where the directory was: no write can succeed
+    (tmp_path / "cache").write_bytes(b"")  # a file where the directory should be: no write can succeed
+    cache = DiskCache(str(tmp_path / "cache"), MIB)
     lines: list[object] = []
     globalLogPublisher.addObserver(lines.append)
     try:
@@ -142,4 +139,4 @@ def test_a_disk_that_refuses_is_bypassed_with_one_line(tmp_path: Path) -> None:
     finally:
         globalLogPublisher.removeObserver(lines.append)
     assert len(lines) == 1
-    assert cache.octets == 0
+    assert cache.get(name()) is None
