@@ -15,6 +15,8 @@ from zope.interface import implementer
 
 # Beyond this much unread input the transport is paused; one more read of the transport may still come.
 INPUT_OCTETS: Final = 64 << 10
+# Replies are gathered until the conversation waits, or until they are this long: each send is a system call.
+OUTPUT_OCTETS: Final = 16 << 10
 # How long a peer may take to read the last reply before its connection is cut.
 LINGER_SECONDS: Final = 10.0
 
@@ -80,6 +82,8 @@ class Channel:
         self._arrivals = 0
         self._paused_input = False
         self._full_output = False
+        self._output: list[bytes] = []
+        self._output_octets = 0
         self._lost = False
         self._closing = False
         self._draining = False
@@ -88,6 +92,10 @@ class Channel:
         self._for_output = False
         self._timer: Timer | None = None
         transport.registerProducer(self, True)
+        # Only TCP has it. Replies are gathered here; the kernel gathering more would cost a delayed ACK, 40 ms.
+        no_delay = getattr(transport, "setTcpNoDelay", None)
+        if no_delay is not None:
+            no_delay(True)
 
     # What the protocol tells
 
@@ -186,12 +194,23 @@ class Channel:
         self._at = self._scanned = 0
 
     def write(self, data: bytes) -> None:
-        """Hand octets to the transport without waiting; for short replies, with `drained` before the next command."""
-        if not self._closing:
-            self._transport.write(data)
+        """Say something. It is on its way when the conversation next waits; after much of it, await `drained`."""
+        if self._closing:
+            return
+        self._output.append(data)
+        self._output_octets += len(data)
+
+    def flush(self) -> None:
+        """Hand what was written to the transport now."""
+        if self._output and not self._lost:
+            self._transport.write(b"".join(self._output))
+        self._output.clear()
+        self._output_octets = 0
 
     async def drained(self) -> None:
         """Return once the peer has read enough that more may be written."""
+        if self._output_octets >= OUTPUT_OCTETS:
+            self.flush()
         while self._full_output and not self._lost:
             self._for_output = True
             try:
@@ -206,6 +225,7 @@ class Channel:
         if self._closing:
             return
         self._closing = True
+        self.flush()
         self._set_timer(LINGER_SECONDS)
         self._transport.unregisterProducer()
         # A paused transport would not notice that the peer is gone.
@@ -247,6 +267,7 @@ class Channel:
             raise Closed
         if self._draining and self._for_line:
             raise Draining
+        self.flush()
         self._resume_input()
         before = self._arrivals
         while self._arrivals == before:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from typing import Final
 
 from twisted.logger import Logger
 
@@ -18,6 +19,9 @@ from lightmail.objects.blobs import Blobs
 from lightmail.objects.spool import Spool, Spools
 
 log = Logger()
+
+_UNLOCKED_OCTETS: Final = 2047
+_HASHED_AT_ONCE: Final = 16 << 10
 
 
 class Incoming:
@@ -58,7 +62,7 @@ class Incoming:
         if self.octets > self._max_octets:
             self._fail(TooBig())
             return
-        self._digest.update(data)
+        self._hash(data)
         self._watch.feed(data)
         try:
             self._spool.write(data)
@@ -91,6 +95,15 @@ class Incoming:
     def signs(self) -> Signs:
         """What its header tells a delivery."""
         return self._watch.signs()
+
+    def _hash(self, data: bytes) -> None:
+        # Hashing more than 2047 octets lets go of the interpreter's lock, and getting that back from busy threads takes
+        # longer than hashing a small message.
+        if len(data) > _HASHED_AT_ONCE:
+            self._digest.update(data)
+            return
+        for start in range(0, len(data), _UNLOCKED_OCTETS):
+            self._digest.update(data[start : start + _UNLOCKED_OCTETS])
 
     def _fail(self, error: MailError) -> None:
         self.failure = error

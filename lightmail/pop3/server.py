@@ -127,6 +127,7 @@ class Pop3Server(pop3.POP3):
         self.send(b"+OK Begin TLS\r\n")
         self._channel.forget_input()
         self.user = None
+        self._channel.flush()
         transport: Any = self.transport
         transport.startTLS(self.services.tls)
         self.secure = True

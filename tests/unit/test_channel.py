@@ -10,7 +10,16 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
-from lightmail.channel import INPUT_OCTETS, LINGER_SECONDS, Channel, Closed, Draining, LineTooLong, TimedOut
+from lightmail.channel import (
+    INPUT_OCTETS,
+    LINGER_SECONDS,
+    OUTPUT_OCTETS,
+    Channel,
+    Closed,
+    Draining,
+    LineTooLong,
+    TimedOut,
+)
 
 T = TypeVar("T")
 
@@ -138,6 +147,24 @@ def test_a_peer_that_does_not_read_holds_the_conversation_up() -> None:
     assert waits(held)
     peer.channel.resumeProducing()
     assert outcome(held) is None
+
+
+def test_replies_leave_together_when_the_conversation_waits() -> None:
+    peer = Peer()
+    peer.channel.received(b"one\r\n")
+    peer.channel.write(b"first ")
+    assert outcome(peer.begin(peer.channel.line(100))) == b"one"
+    peer.channel.write(b"second")
+    assert peer.transport.value() == b""
+    peer.begin(peer.channel.line(100))
+    assert peer.transport.value() == b"first second"
+
+
+def test_what_is_long_leaves_before() -> None:
+    peer = Peer()
+    peer.channel.write(b"x" * OUTPUT_OCTETS)
+    assert outcome(peer.begin(peer.channel.drained())) is None
+    assert len(peer.transport.value()) == OUTPUT_OCTETS
 
 
 def test_every_wait_has_a_deadline_of_its_own() -> None:
