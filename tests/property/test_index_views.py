@@ -85,6 +85,7 @@ class Mailbox(RuleBasedStateMachine):
         self.index = MailboxIndex(AccountId(1), MailboxId(1))
         self.append(messages, 0)
         self.pull()
+        self.earlier_reading = self.last_reading
         self.clients = [Client(View(self.index)) for _ in range(3)]
         for client in self.clients:
             client.fetch(1)
@@ -112,7 +113,14 @@ class Mailbox(RuleBasedStateMachine):
 
     @rule()
     def pull(self) -> None:
-        self.index.apply(self.store.changes(self.index.highest_modseq))
+        self.last_reading = self.store.changes(self.index.highest_modseq)
+        self.index.apply(self.last_reading)
+
+    @rule()
+    def repeat(self) -> None:
+        """A reading that was applied before, and newer ones perhaps since."""
+        self.index.apply(self.earlier_reading)
+        self.earlier_reading = self.last_reading
 
     @rule(back=st.integers(0, 5))
     def pull_again(self, back: int) -> None:
