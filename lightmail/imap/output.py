@@ -28,6 +28,10 @@ class Output:
         self.paused = False
         self.lost = False
         transport.registerProducer(self, True)
+        # Only TCP has it. A response in two pieces would otherwise wait for the client's delayed ACK, 40 ms.
+        no_delay = getattr(transport, "setTcpNoDelay", None)
+        if no_delay is not None:
+            no_delay(True)
 
     def write(self, data: bytes) -> None:
         """Hand octets to the transport. Whoever writes much must `drain` after each 64 KiB or so."""
