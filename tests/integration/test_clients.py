@@ -6,7 +6,6 @@ import imaplib
 import mailbox
 import os
 import poplib
-import re
 import ssl
 import subprocess
 from pathlib import Path
@@ -280,6 +279,7 @@ set ssl_starttls=yes
 set ssl_force_tls=yes
 set ssl_ca_certificates_file="{certificate}"
 set certificate_file="{certificate}"
+set folder="imap://localhost:{port}/"
 set confirmappend=no
 set confirmcreate=no
 set delete=yes
@@ -296,7 +296,9 @@ def test_mutt(production, filled, needs, tmp_path):
     needs("mutt", "mutt")
     needs("script", "bsdutils")
     out = tmp_path / "copied"
-    (tmp_path / "muttrc").write_text(MUTT.format(user=filled, password=PASSWORD, certificate=production.tls.cert))
+    (tmp_path / "muttrc").write_text(
+        MUTT.format(user=filled, password=PASSWORD, certificate=production.tls.cert, port=production.imap)
+    )
     keys = (
         f"<tag-pattern>~A<enter><tag-prefix><copy-message>{out}<enter><untag-pattern>~A<enter>"
         "<delete-pattern>~m 1-2<enter><jump>5<enter><flag-message><sync-mailbox><quit>"
@@ -307,12 +309,6 @@ def test_mutt(production, filled, needs, tmp_path):
     files = maildir(out)
     assert sorted(number_of(file.read_bytes()) for file in files) == list(range(COUNT))
     for file in files:
-        assert_same(_without_mutt(file.read_bytes()), number_of(file.read_bytes()))
+        assert_same(file.read_bytes(), number_of(file.read_bytes()))
     assert exists(production, filled) == COUNT - 2
     assert exists(production, filled, criterion="FLAGGED") == 1
-
-
-def _without_mutt(octets: bytes) -> bytes:
-    """The message without the fields that mutt adds to its copies at the end of the header."""
-    head, blank, body = octets.partition(b"\n\n")
-    return re.sub(rb"\n(Status|X-Status|Content-Length|Lines): [^\n]*", b"", head) + blank + body
