@@ -83,9 +83,9 @@ class Mailbox(RuleBasedStateMachine):
     def start(self, messages: int) -> None:
         self.store = Store()
         self.index = MailboxIndex(AccountId(1), MailboxId(1))
+        self.readings: list[Changes] = []
         self.append(messages, 0)
         self.pull()
-        self.earlier_reading = self.last_reading
         self.clients = [Client(View(self.index)) for _ in range(3)]
         for client in self.clients:
             client.fetch(1)
@@ -113,14 +113,13 @@ class Mailbox(RuleBasedStateMachine):
 
     @rule()
     def pull(self) -> None:
-        self.last_reading = self.store.changes(self.index.highest_modseq)
-        self.index.apply(self.last_reading)
+        self.readings.append(self.store.changes(self.index.highest_modseq))
+        self.index.apply(self.readings[-1])
 
-    @rule()
-    def repeat(self) -> None:
+    @rule(pick=PICK)
+    def repeat(self, pick: int) -> None:
         """A reading that was applied before, and newer ones perhaps since."""
-        self.index.apply(self.earlier_reading)
-        self.earlier_reading = self.last_reading
+        self.index.apply(self.readings[pick % len(self.readings)])
 
     @rule(back=st.integers(0, 5))
     def pull_again(self, back: int) -> None:
