@@ -31,7 +31,7 @@ def render(read: BinaryIO, block_octets: int = BLOCK_OCTETS) -> Rendering:
     Never raises for what the octets are; what ``read.read`` raises passes through. Memory is bounded by the header
     block and the number of parts, not by the message: blocks of ``block_octets`` are looked at and given up.
     """
-    root, fields, _ = scan(read.read, block_octets)
+    root, fields = scan(read.read, block_octets)
     subject = _text(fields.first(b"subject") or b"")
     sent = parse_sent(fields.first(b"date") or b"")
     return Rendering(

@@ -38,6 +38,7 @@ class Entity:
 
     Offsets count from the message's start: the header is ``header_start`` to ``body_start``, its blank line included;
     ``lines`` are the LFs in the body, ``lines_before`` those in front of it. ``envelope`` is set where ``is_message``.
+    ``parent`` is there while the entity is open; later it would only be a cycle for the collector to find.
     """
 
     __slots__ = (
@@ -62,11 +63,10 @@ class Entity:
 
 
 class Scan(NamedTuple):
-    """The whole message as an entity, its header's fields, and its size in octets."""
+    """The whole message as an entity, and its header's fields."""
 
     root: Entity
     fields: Fields
-    octets: int
 
 
 def scan(read: Callable[[int], bytes], block_octets: int = BLOCK_OCTETS) -> Scan:
@@ -113,7 +113,7 @@ class _Scanner:
         entity: Entity | None = root
         while entity is not None:
             entity = self._body(self._descend(entity))
-        return Scan(root, fields, self._end)
+        return Scan(root, fields)
 
     # -- headers -----------------------------------------------------------------------------------------------
 
@@ -231,13 +231,14 @@ class _Scanner:
             closing.lines = self._lines - closing.lines_before
             if closing.content.kind is Kind.MULTIPART and not closing.children:
                 self._add_implicit_part(closing, end)
-            closing = closing.parent
+            closing.parent, closing = None, closing.parent
 
     def _add_implicit_part(self, multipart: Entity, end: int) -> None:
         """A multipart must have a part (RFC 3501's grammar): without any, its text is one, so that it can be read."""
         part = Entity(multipart, multipart.body_start, is_message=False)
         part.body_end = end
         part.lines = self._lines - multipart.lines_before
+        part.parent = None
 
     def _next_delimiter(self, floor: int) -> _Delimiter | None:
         """Return the next delimiter at or after ``floor``, or None at the end of the message."""
