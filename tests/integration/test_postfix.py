@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import imaplib
+import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -108,6 +110,24 @@ def test_an_outage_of_the_object_store_defers_and_delivers_once(server, relay, s
         (found,) = inbox(server, f"{name}@example.org")
         assert_same(found, 4)
     assert server.checks() == {"database": "ok", "objects": "ok"}
+
+
+@pytest.mark.heavy
+def test_a_database_that_hangs_defers_and_delivers_once(server, relay):
+    """Its process is stopped: connections stay open and nothing answers, which is worse than refusing."""
+    pid = mariadb.server().pid
+    assert pid is not None
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        relay.send("sender@example.org", ["ada@example.org"], message(2))
+        relay.wait_for(r"to=<ada@example.org>.*dsn=4\.\d\.\d, status=deferred", seconds=150)
+        assert server.checks()["database"] == "failed"
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    relay.flush()
+    relay.wait_for(r"to=<ada@example.org>.*status=sent", seconds=120)
+    (found,) = inbox(server, "ada@example.org")
+    assert_same(found, 2)
 
 
 def test_a_server_that_is_down_defers_and_delivers_once(server, relay):
