@@ -112,9 +112,9 @@ class LmtpServer(Protocol):
                 line = await channel.line(most)
             except LineTooLong:
                 if not await channel.skip_line(ENDLESS_LINE_OCTETS):
-                    self._bye(500, "5.5.6", "Line too long")
+                    self._bye(500, "5.5.2", "Line too long")
                     return
-                self._refuse(Reply(500, "5.5.6", "Line too long"))
+                self._refuse(Reply(500, "5.5.2", "Line too long"))
                 continue
             await self._command(line)
 
@@ -186,11 +186,16 @@ class LmtpServer(Protocol):
             self._refuse(found)
         elif isinstance(found, MailError):
             self._say(refusal(found))
-        elif len(self._routes) >= self._services.limits.recipients:
+        elif self._is_full(len(found)):
             self._say(Reply(452, "4.5.3", "Too many recipients"))
         else:
             self._routes.append(tuple(found))
             self._say(Reply(250, "2.1.5", "Recipient OK"))
+
+    def _is_full(self, more: int) -> bool:
+        """Whether so many more targets are too many for one transaction; the first recipient's never are."""
+        most = self._services.limits.recipients
+        return bool(self._routes) and sum(map(len, self._routes)) + more > most
 
     async def _data(self, rest: bytes) -> None:
         if rest:
@@ -283,6 +288,7 @@ class LmtpServer(Protocol):
             id=f"{self.id}.{self._transactions}",
         )
         envelope = Envelope(self._sender.address, tuple(self._routes))
+        self._channel.flush()
         replies = await hand_over(self._services, self._turns, envelope, incoming, trace)
         self.log.info(
             "delivery {id} of {octets} octets: {delivered} of {recipients} recipients",

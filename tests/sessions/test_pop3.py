@@ -20,6 +20,7 @@ from twisted.internet.protocol import ServerFactory
 from twisted.internet.testing import StringTransport
 from twisted.mail import pop3
 from twisted.mail.interfaces import IMailboxPOP3
+from twisted.protocols.tls import TLSMemoryBIOFactory
 from zope.interface.verify import verifyObject
 
 from lightmail.auth.checkers import PasswordChecker
@@ -321,6 +322,19 @@ def test_tls(tmp_path: Path) -> None:
         peer.user("ann@example.org")
         peer.pass_("secret word")
         peer.quit()
+
+
+def test_tls_from_the_first_octet(tmp_path: Path) -> None:
+    with opened(Mailroom(tmp_path, pop3=Pop3Config(tls_only=True))) as room:
+        wrapped = TLSMemoryBIOFactory(certificate(tmp_path), False, room.pop3_factory)
+        listener = call(lambda: reactor.listenTCP(0, wrapped, interface="127.0.0.1"))
+        context = ssl.create_default_context(cafile=str(tmp_path / "cert.pem"))
+        peer = poplib.POP3_SSL("localhost", listener.getHost().port, context=context)
+        peer.user("ann@example.org")
+        peer.pass_("secret word")
+        assert "STLS" not in peer.capa()
+        peer.quit()
+        run(stopped(listener))
 
 
 def test_what_was_sent_in_the_clear_behind_stls_is_dropped(tmp_path: Path) -> None:
