@@ -73,14 +73,15 @@ def _table() -> dict[str, str]:
     return {label: "" if name in _GUESS else _MEANT.get(name, name) for label, name in table.items()}
 
 
-_CODECS: Final = _table()
+# Normalised label to codec; "" for labels that say no more than "text".
+CODECS: Final = _table()
 
 
 def codec_of(charset: bytes) -> str:
     """Return the Python codec for a charset label, or "" where there is none or it says only "ASCII"."""
     if len(charset) > 64:
         return ""
-    return _CODECS.get(_normalise(charset.decode("latin-1")), "")
+    return CODECS.get(_normalise(charset.decode("latin-1")), "")
 
 
 def decode_unlabelled(octets: bytes) -> str:

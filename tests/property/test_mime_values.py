@@ -11,7 +11,7 @@ from email.header import Header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lightmail.mime import decode_part
+from lightmail.mime import charsets, decode_part
 from lightmail.mime.addresses import Address, parse_addresses
 from lightmail.mime.dates import format_internaldate, parse_internaldate, parse_sent
 from lightmail.mime.encoded_words import decode
@@ -72,6 +72,12 @@ def test_addresses_are_whole_and_groups_balance(value: bytes) -> None:
 def test_strings_read_back(octets: bytes) -> None:
     assert parse_imap(string(octets)) == octets.replace(b"\0", b"\x80")
     assert nstring(None) == b"NIL"
+
+
+@given(st.one_of(st.binary(max_size=60), soup), st.sampled_from(sorted(charsets.CODECS)))
+@settings(max_examples=1000, deadline=None)
+def test_no_charset_raises_or_gives_what_utf_8_cannot_hold(octets: bytes, label: str) -> None:
+    charsets.decode(octets, label.encode()).encode("utf-8")
 
 
 @given(text, st.sampled_from(["utf-8", "utf-16", "gb18030", "utf-7"]))
