@@ -69,7 +69,8 @@ class Indexes:
         try:
             hit = entry.index is not None
             CACHE_HITS.labels("index", "hit" if hit else "miss").inc()
-            index = entry.index or await self._loaded(entry, account.id, mailbox.id)
+            # Not `or`: an index without messages is false.
+            index = entry.index if entry.index is not None else await self._loaded(entry, account.id, mailbox.id)
             entry.wanted = max(entry.wanted, mailbox.highest_modseq)
             await self.refresh(index)
             return index
