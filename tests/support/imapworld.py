@@ -82,6 +82,10 @@ class ImapWorld:
         """The result of `fn`, called in the reactor's thread."""
         return call(fn, *args)
 
+    def drain(self, seconds: float) -> None:
+        """End all sessions, as a server that stops does."""
+        run(self.factory.drain(seconds))
+
     async def _open(self) -> None:
         self.database: Database = open_database(
             DatabaseConfig(driver="sqlite", path=str(self.directory / "mail.sqlite")), reactor=reactor
