@@ -279,8 +279,7 @@ class SelectedMailbox:
         criteria = read_search(Tokens([b" " + written(query)])).criteria
         if criteria is None:
             raise Bad("Unknown charset")
-        seqs, _ = await find(self._services, self, criteria)
-        return list(seqs)
+        return await find(self._services, self, criteria, by_uid=False)
 
 
 def _moment_us(date: bytes | str | None) -> int:

@@ -6,7 +6,7 @@ The reader makes :mod:`lightmail.search.criteria` of the keys; what they cost to
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -241,22 +241,21 @@ async def run_search(session: ImapServer, args: SearchArgs, by_uid: bool) -> Com
         return _BAD_CHARSET
     if args.keys > session.services.limits.search_keys:
         raise LimitReached("Too many search keys.")
-    seqs, uids = await find(session.services, selected, args.criteria)
-    numbers = b"".join(map(b" %d".__mod__, uids if by_uid else seqs))
-    for piece in pieces(b"* SEARCH%b\r\n" % numbers):
+    found = await find(session.services, selected, args.criteria, by_uid)
+    answer = " ".join(["* SEARCH", *map(str, found)]).encode("ascii")
+    for piece in pieces(answer + b"\r\n"):
         await session.write(piece)
     return OK
 
 
-async def find(
-    services: ImapServices, selected: SelectedMailbox, criteria: Criteria
-) -> tuple[Sequence[int], Sequence[int]]:
-    """Sequence numbers and UIDs of the messages that match, ascending."""
+async def find(services: ImapServices, selected: SelectedMailbox, criteria: Criteria, by_uid: bool) -> list[int]:
+    """The sequence numbers, or UIDs, of the messages that match, ascending."""
     rows = selected.view.rows(EVERYTHING, by_uid=False)
     scope = Scope(rows, selected.index.keywords.mask, RECENT)
     sources = ServiceSources(services, selected.account)
     found = await search(criteria, scope, sources, Turn(services.database.reactor))
-    return [rows.seqs[at] for at in found], [rows.uids[at] for at in found]
+    numbers = rows.uids if by_uid else rows.seqs
+    return [numbers[at] for at in found]
 
 
 COMMANDS: Final[tuple[Command[SearchArgs], ...]] = (

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final, TypeAlias
 
+from lightmail.bounded import runs
 from lightmail.errors import MailError
-from lightmail.imap.fetch.plan import batches
 from lightmail.mime.fields import decoded_header
 from lightmail.mime.parts import PartExtent, all_parts
 from lightmail.mime.text import searchable
@@ -49,7 +49,8 @@ class ServiceSources:
         parts = await self._services.rendered.parts(self._account, left)
         refs = await self._services.rendered.refs(self._account, left)
         texts = [(of, refs[of], list(_texts(refs[of], parts[of]))) for of in left if of in refs and of in parts]
-        for start, stop in batches([sum(last - first for first, last, _ in pieces) for _, _, pieces in texts]):
+        costs = [sum(last - first for first, last, _ in pieces) for _, _, pieces in texts]
+        for start, stop in runs(costs, most_octets=_TEXT_OCTETS, most=len(texts)):
             found |= await self._in_batch(texts[start:stop], text)
         return found
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from lightmail.errors import ReadOnly
 from lightmail.imap.commands import OK, SELECT, Command, Completion
 from lightmail.imap.fetch.items import FLAGS
-from lightmail.imap.fetch.plan import make_plan
+from lightmail.imap.fetch.plan import INDEX_MESSAGES, make_plan
 from lightmail.imap.fetch.render import answers
 from lightmail.imap.fetch.window import Window, chosen
 from lightmail.imap.flags import settable
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from lightmail.imap.mailbox import SelectedMailbox
     from lightmail.imap.server import ImapServer
     from lightmail.index.columns import Rows
+    from lightmail.index.mailbox import MailboxIndex
 
 _MODES: Final = {mode.value.encode("ascii"): mode for mode in FlagMode}
 
@@ -91,13 +92,24 @@ async def run_store(session: ImapServer, args: StoreArgs, by_uid: bool) -> Compl
 async def _tell_unchanged(
     session: ImapServer, selected: SelectedMailbox, rows: Rows, expected: Mapping[int, int], by_uid: bool
 ) -> None:
-    """Send the flags of those messages that had them before already (`rows` is from before)."""
+    """Send the flags of those messages that had them before already (`rows` is from before) and have them still.
+
+    Where the sync brought other flags, from another session, it has told them.
+    """
+    index = selected.index
     before = zip(rows.uids, rows.flags, strict=True)
-    same = [at for at, (uid, bits) in enumerate(before) if expected.get(uid) == bits & ~RECENT]
+    same = [
+        at for at, (uid, bits) in enumerate(before) if expected.get(uid) == bits & ~RECENT == _flags_now(index, uid)
+    ]
     plan = make_plan((FLAGS,), with_uid=by_uid)
-    for start in range(0, len(same), plan.window):
-        window = Window(chosen(rows, same[start : start + plan.window]), selected.index.keywords.text)
+    for start in range(0, len(same), INDEX_MESSAGES):
+        window = Window(chosen(rows, same[start : start + INDEX_MESSAGES]), selected.index.keywords.text)
         await session.write(b"".join(answers(plan, window)))
+
+
+def _now(index: MailboxIndex, uid: int) -> int | None:
+    position = index.position(uid)
+    return index.columns.flags[position] if position >= 0 else None
 
 
 COMMANDS: Final[tuple[Command[StoreArgs], ...]] = (

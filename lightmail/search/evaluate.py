@@ -11,6 +11,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from lightmail.bounded import runs
 from lightmail.mime.fields import decoded_field
 from lightmail.model import ObjectId
 from lightmail.search.criteria import (
@@ -36,6 +37,9 @@ from lightmail.turns import Turn
 # Messages looked at between two offers to yield, and fetched for in one go.
 _SLICE: Final = 2000
 _BLOCK: Final = 500
+# What is fetched for a message is a header at most, unless it is its text, which the sources bound by themselves.
+_HEADER_OCTETS: Final = 1 << 20
+_BLOCK_OCTETS: Final = 32 << 20
 _MICROSECONDS: Final = 1_000_000
 
 _COLUMN_OF: Final[dict[Column, Callable[[Columns], str]]] = {
@@ -59,9 +63,10 @@ async def search(criteria: Criteria, scope: Scope, sources: Sources, turn: Turn)
     if not dear.nodes:
         return candidates
     found: list[int] = []
-    for start in range(0, len(candidates), _BLOCK):
+    costs = [min(scope.messages.octets[at], _HEADER_OCTETS) for at in candidates]
+    for start, stop in runs(costs, most_octets=_BLOCK_OCTETS, most=_BLOCK):
         block = _Block(scope, index, sources)
-        found += await block.matching(dear, candidates[start : start + _BLOCK])
+        found += await block.matching(dear, candidates[start:stop])
         await turn.offer()
     return found
 
@@ -91,12 +96,14 @@ class IndexMatcher:
                 return candidates
             case Or():
                 return _either([self.matching(inner, candidates) for inner in node.nodes])
+            case Not(HasFlag() | IsRecent() as flag):
+                flags, mask = messages.flags, self._mask(flag)
+                return [at for at in candidates if not flags[at] & mask]
             case Not():
                 return _others(candidates, self.matching(node.node, candidates))
-            case HasFlag():
-                return self._flagged(self._scope.flag_mask(node.name), candidates)
-            case IsRecent():
-                return self._flagged(self._scope.recent, candidates)
+            case HasFlag() | IsRecent():
+                flags, mask = messages.flags, self._mask(node)
+                return [at for at in candidates if flags[at] & mask]
             case Numbered():
                 members = self._numbered(node)
                 return [at for at in candidates if members[at]]
@@ -112,9 +119,8 @@ class IndexMatcher:
             case _:
                 return candidates  # All
 
-    def _flagged(self, mask: int, candidates: Sequence[int]) -> Sequence[int]:
-        flags = self._scope.messages.flags
-        return [at for at in candidates if flags[at] & mask] if mask else []
+    def _mask(self, flag: HasFlag | IsRecent) -> int:
+        return self._scope.recent if isinstance(flag, IsRecent) else self._scope.flag_mask(flag.name)
 
     def _numbered(self, node: Numbered) -> bytearray:
         """A mark for each message of the mailbox that is in the node's set, made once a search."""

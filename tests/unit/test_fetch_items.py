@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from lightmail.errors import LimitReached
 from lightmail.imap.fetch.items import Needs, read_items
-from lightmail.imap.fetch.plan import BATCH_OCTETS, STREAM_OCTETS, Plan, batches, make_plan
+from lightmail.imap.fetch.plan import HELD_OCTETS, RENDERED_MESSAGES, RENDERED_OCTETS, Plan, batches, make_plan, windows
 from lightmail.imap.fetch.prefetch import message_wants
 from lightmail.imap.fetch.render import answers, pieces
 from lightmail.imap.fetch.sections import Section
@@ -229,16 +229,22 @@ def test_items_are_bounded() -> None:
 # Batches, reads and pieces
 
 
-@given(st.lists(st.integers(0, 3 * BATCH_OCTETS), max_size=60))
+@given(st.lists(st.integers(0, 2 * HELD_OCTETS), max_size=60))
 def test_batches_hold_every_message_once_and_little_at_a_time(octets: list[int]) -> None:
-    runs = list(batches(octets))
-    assert [at for start, stop in runs for at in range(start, stop)] == list(range(len(octets)))
-    for start, stop in runs:
+    cut_up = list(batches(octets))
+    assert [at for start, stop in cut_up for at in range(start, stop)] == list(range(len(octets)))
+    for start, stop in cut_up:
         assert start < stop
-        if any(cost > STREAM_OCTETS for cost in octets[start:stop]):
-            assert stop - start == 1
-        else:
-            assert sum(octets[start:stop]) <= BATCH_OCTETS
+        assert stop - start == 1 or sum(octets[start:stop]) <= HELD_OCTETS
+
+
+def test_windows_are_bounded_in_messages_and_octets() -> None:
+    flags, envelope = plan_of(b"FLAGS"), plan_of(b"ENVELOPE")
+    assert list(windows(flags, [1 << 30] * 2500)) == [(0, 1000), (1000, 2000), (2000, 2500)]
+    assert list(windows(envelope, [5000] * 400)) == [(0, RENDERED_MESSAGES), (RENDERED_MESSAGES, 400)]
+    most = RENDERED_OCTETS >> 20
+    assert list(windows(envelope, [50 << 20] * (most + 1))) == [(0, most), (most, most + 1)]
+    assert list(windows(envelope, [])) == []
 
 
 RANGES = st.one_of(

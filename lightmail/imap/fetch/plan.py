@@ -8,19 +8,22 @@ from functools import reduce
 from operator import or_
 from typing import Final
 
+from lightmail.bounded import runs
 from lightmail.errors import LimitReached
 from lightmail.imap.fetch.items import FLAGS, UID, Item, Needs
 from lightmail.imap.fetch.sections import Section
 
 ITEMS_MAX: Final = 128
 
-# Messages rendered in one go: about 64 KiB of what the index answers, and one query's worth of renderings.
+# Messages rendered in one go: about 64 KiB of what the index answers, and half a query's worth of renderings. A message
+# may have a mebibyte of header or structure, and hardly more than it has octets, so these are bounded as well.
 INDEX_MESSAGES: Final = 1000
 RENDERED_MESSAGES: Final = 250
+RENDERING_OCTETS: Final = 1 << 20
+RENDERED_OCTETS: Final = 32 << 20
 
-# Octets of objects held for one session at a time. A section that is longer is sent while it is read.
-BATCH_OCTETS: Final = 2 << 20
-STREAM_OCTETS: Final = 1 << 20
+# Octets of objects held for one session at a time. What is longer by itself is sent while it is read.
+HELD_OCTETS: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +31,7 @@ class Plan:
     """How to answer a FETCH.
 
     ``form`` is the format of one answer, for the sequence number and then the items' columns. ``sections`` are those
-    that come from objects. ``window`` is how many messages to render in one go.
+    that come from objects.
     """
 
     items: tuple[Item, ...]
@@ -36,7 +39,6 @@ class Plan:
     sections: tuple[Section, ...]
     sets_seen: bool
     form: bytes
-    window: int
 
     def with_flags(self) -> Plan:
         """The plan that tells the flags too: they have changed by the FETCH itself."""
@@ -64,23 +66,18 @@ def make_plan(items: Iterable[Item], with_uid: bool = False) -> Plan:
         ),
         sets_seen=any(item.sets_seen for item in chosen.values()),
         form=b"* %d FETCH (" + b" ".join(chosen) + b")\r\n",
-        window=INDEX_MESSAGES if needs is Needs.INDEX else RENDERED_MESSAGES,
     )
 
 
-def batches(octets: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """Cut messages that cost `octets` to hold into runs (start, stop) of at most BATCH_OCTETS each.
+def windows(plan: Plan, octets: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut messages of `octets` into runs (start, stop) to render in one go."""
+    if plan.needs is Needs.INDEX:
+        starts = range(0, len(octets), INDEX_MESSAGES)
+        return ((start, min(start + INDEX_MESSAGES, len(octets))) for start in starts)
+    costs = [min(size, RENDERING_OCTETS) for size in octets]
+    return runs(costs, most_octets=RENDERED_OCTETS, most=RENDERED_MESSAGES)
 
-    A message over STREAM_OCTETS is a run of its own, since it is not held but streamed.
-    """
-    start = held = 0
-    for at, cost in enumerate(octets):
-        if at > start and (held + cost > BATCH_OCTETS or cost > STREAM_OCTETS):
-            yield start, at
-            start, held = at, 0
-        held += cost
-        if cost > STREAM_OCTETS:
-            yield start, at + 1
-            start, held = at + 1, 0
-    if start < len(octets):
-        yield start, len(octets)
+
+def batches(octets: Sequence[int]) -> Iterator[tuple[int, int]]:
+    """Cut messages that cost `octets` to hold into runs (start, stop) to read in one go, those to stream apart."""
+    return runs(octets, most_octets=HELD_OCTETS, most=RENDERED_MESSAGES)

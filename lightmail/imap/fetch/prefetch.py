@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from lightmail.errors import MailError
 from lightmail.imap.fetch.items import Needs
-from lightmail.imap.fetch.plan import STREAM_OCTETS, Plan
+from lightmail.imap.fetch.plan import HELD_OCTETS, Plan
 from lightmail.imap.fetch.sections import Section
 from lightmail.imap.fetch.window import Window, chosen
 from lightmail.model import BlobRef, ObjectId
@@ -49,7 +49,7 @@ class MessageWants:
     @property
     def large(self) -> bool:
         """Whether it is to be streamed, not held."""
-        return self.octets > STREAM_OCTETS
+        return self.octets > HELD_OCTETS
 
 
 def message_wants(ref: BlobRef, ranges: Sequence[Range | None]) -> MessageWants:

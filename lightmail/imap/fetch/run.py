@@ -1,7 +1,7 @@
 r"""FETCH and UID FETCH (RFC 3501 section 6.4.5): plan, prefetch, render, window by window.
 
 A message that cannot be read does not keep the others from the client: it is left out, and the command ends with NO
-and the reason. Octets are at hand before their literal is announced; only sections of more than STREAM_OCTETS are
+and the reason. Octets are at hand before their literal is announced; only sections of more than HELD_OCTETS are
 sent while they are read, and should that fail the connection is closed, for the literal cannot be finished.
 """
 
@@ -18,7 +18,7 @@ from twisted.logger import Logger
 from lightmail.errors import Corruption, ExpungeIssued, MailError
 from lightmail.imap.commands import OK, SELECT, Command, Completion
 from lightmail.imap.fetch.items import Item, read_items
-from lightmail.imap.fetch.plan import STREAM_OCTETS, Plan, batches, make_plan
+from lightmail.imap.fetch.plan import HELD_OCTETS, Plan, batches, make_plan, windows
 from lightmail.imap.fetch.prefetch import Loaded, MessageWants, Range, load, message_wants, read_batch
 from lightmail.imap.fetch.render import answers, pieces
 from lightmail.imap.fetch.sections import Section
@@ -112,8 +112,8 @@ class Fetch:
     async def send(self, rows: Rows) -> None:
         """Send what can be had of `rows`."""
         plan, session = self._plan, self._session
-        for start in range(0, len(rows), plan.window):
-            part = rows.part(start, start + plan.window)
+        for start, stop in windows(plan, rows.octets):
+            part = rows.part(start, stop)
             try:
                 loaded = await load(
                     session.services, self._selected.account, plan, part, self._selected.index.keywords.text
@@ -180,7 +180,7 @@ class Fetch:
         streamed = {
             section: pair
             for section, pair in zip(sections, wants.ranges, strict=True)
-            if pair is not None and pair[1] - pair[0] > STREAM_OCTETS and not section.selects_fields
+            if pair is not None and pair[1] - pair[0] > HELD_OCTETS and not section.selects_fields
         }
         held = [None if section in streamed else pair for section, pair in zip(sections, wants.ranges, strict=True)]
         answered = await self._read(window, [message_wants(wants.ref, held)])
