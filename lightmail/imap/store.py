@@ -98,9 +98,7 @@ async def _tell_unchanged(
     """
     index = selected.index
     before = zip(rows.uids, rows.flags, strict=True)
-    same = [
-        at for at, (uid, bits) in enumerate(before) if expected.get(uid) == bits & ~RECENT == _flags_now(index, uid)
-    ]
+    same = [at for at, (uid, bits) in enumerate(before) if expected.get(uid) == bits & ~RECENT == _now(index, uid)]
     plan = make_plan((FLAGS,), with_uid=by_uid)
     for start in range(0, len(same), INDEX_MESSAGES):
         window = Window(chosen(rows, same[start : start + INDEX_MESSAGES]), selected.index.keywords.text)
