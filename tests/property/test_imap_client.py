@@ -36,6 +36,7 @@ class Client:
         while True:
             line = self.connection.line()
             if line.startswith(b"t "):
+                assert line.startswith(b"t OK") or b"[EXPUNGEISSUED]" in line, line
                 return line
             assert not (numbers_hold and _EXPUNGE.fullmatch(line)), line
             self.obey(line)
