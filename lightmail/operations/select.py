@@ -13,14 +13,9 @@ from lightmail.store.cursor import Cursor
 async def claim_recent(tx: Transactions, account: Account, mailbox: Mailbox) -> list[range]:
     r"""The UIDs that are \Recent for this session and from now on for no other; one range, or none.
 
+    Ask only when there is reason to: a mailbox just read that `first_recent` finds something in, or new messages.
     Raises NoSuchMailbox, Unavailable.
     """
-    current = await tx.database.read("recent", mailboxes.by_id_txn, account.id, mailbox.id)
-    if current is None:
-        raise NoSuchMailbox
-    # Nearly always there is nothing to claim, and a read tells it for a third of a transaction's cost.
-    if not first_recent(current):
-        return []
     taken, last = await tx.commit("recent", claim_txn, mailbox.id, account=account.id, mailboxes=(mailbox.id,))
     return [range(taken + 1, last + 1)] if last > taken else []
 

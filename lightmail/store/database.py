@@ -35,6 +35,16 @@ def pause_seconds(attempt: int) -> float:
     return random.uniform(0.5, 1.0) * 0.02 * 2.0 ** min(attempt - 1, 4)
 
 
+class Meter:
+    """What one call costs; written by the thread that works for it."""
+
+    __slots__ = ("commit_seconds", "trips")
+
+    def __init__(self) -> None:
+        self.trips = 0
+        self.commit_seconds = 0.0
+
+
 class Database(ABC):
     """Runs functions against the rows. Methods belong to the reactor's thread, the functions run in others.
 
@@ -98,10 +108,12 @@ class Database(ABC):
         )
         raise Unavailable
 
-    def _account(self, name: str, began: float, trips: int) -> None:
-        """Book a finished call."""
-        self.round_trips[name] += trips
+    def _book(self, name: str, began: float, meter: Meter) -> None:
+        """Note what a finished call cost, whether it succeeded or not."""
+        self.round_trips[name] += meter.trips
         DATABASE_SECONDS.labels(name).observe(self.reactor.seconds() - began)
+        if meter.commit_seconds:
+            DATABASE_SECONDS.labels(f"{name} COMMIT").observe(meter.commit_seconds)
 
 
 def open_database(config: DatabaseConfig, *, reactor: Any = None) -> Database:

@@ -15,7 +15,7 @@ from lightmail.config import DatabaseConfig
 from lightmail.errors import Unavailable
 from lightmail.store import mysql_checks
 from lightmail.store.cursor import Cursor
-from lightmail.store.database import Database
+from lightmail.store.database import Database, Meter
 from lightmail.store.faults import Conflict, LostLink
 from lightmail.store.gate import Gate
 from lightmail.store.mysql_link import MySqlCursor, connect_arguments, prepare
@@ -75,12 +75,12 @@ class MySqlDatabase(Database):
         return await self._call(name, _transact, lambda cursor: fn(cursor, *args, **kwargs))
 
     async def _call(self, name: str, way: _Way[T], body: Callable[[Cursor], T]) -> T:
-        began = self.reactor.seconds()
+        began, meter = self.reactor.seconds(), Meter()
         await self._gate.enter()
         try:
             if self._pool is None:
                 raise Unavailable
-            result, trips = await self._pool.run(_on_link, way, body)
+            return await self._pool.run(_on_link, way, body, meter)
         except mysql_checks.CONNECT_ERRORS as error:
             if not mysql_checks.is_refusal(error):
                 raise
@@ -88,8 +88,7 @@ class MySqlDatabase(Database):
             raise Unavailable from None
         finally:
             self._gate.leave()
-        self._account(name, began, trips)
-        return result
+            self._book(name, began, meter)
 
     async def _aside(self, fn: Callable[[DatabaseConfig, dict[str, Any]], T], config: DatabaseConfig) -> T:
         """Run `fn` in a thread, with a connection that it makes and closes itself."""
@@ -101,21 +100,19 @@ class MySqlDatabase(Database):
 _Way = Callable[[MySqlCursor, Callable[[Cursor], T]], T]
 
 
-def _on_link(link: Link, way: _Way[T], body: Callable[[Cursor], T]) -> tuple[T, int]:
+def _on_link(link: Link, way: _Way[T], body: Callable[[Cursor], T], meter: Meter) -> T:
     """Run `body` on the thread's connection, once more on a new one when a kept connection turns out to be dead.
 
     That is no blind retry: COMMIT had not been sent, so the server rolls back whatever it had seen.
     """
-    cursor = MySqlCursor(link.raw)
     try:
-        return way(cursor, body), cursor.trips
+        return way(MySqlCursor(link.raw, meter), body)
     except LostLink as lost:
         if not link.kept or lost.timed_out:
             raise Conflict("lost-link") from None
     link.renew()
-    again = MySqlCursor(link.raw)
     try:
-        return way(again, body), cursor.trips + again.trips
+        return way(MySqlCursor(link.raw, meter), body)
     except LostLink:
         raise Conflict("lost-link") from None
 

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 from lightmail.config import DatabaseConfig
 from lightmail.errors import StartupError
 from lightmail.store.cursor import Cursor
+from lightmail.store.database import Meter
 from lightmail.store.migrations import apply_txn, check_version, latest_version, version_txn
 from lightmail.store.mysql_link import MySqlCursor, RawConnection, prepare
 from lightmail.store.sqltext import NOW_US
@@ -77,7 +78,7 @@ def _connection(config: DatabaseConfig, arguments: dict[str, Any]) -> Iterator[R
 def check(config: DatabaseConfig, arguments: dict[str, Any]) -> None:
     """Reached, permitted, on our schema; warns of settings under which a crash may lose answered mail (P1)."""
     with _connection(config, arguments) as raw:
-        cursor = MySqlCursor(raw)
+        cursor = MySqlCursor(raw, Meter())
         if not _store_exists(cursor):
             raise StartupError(f"[database] {_place(config)}: no LightMail tables yet: run `lightmail migrate`.")
         check_version(version_txn(cursor), latest_version("mysql"))
@@ -88,7 +89,7 @@ def check(config: DatabaseConfig, arguments: dict[str, Any]) -> None:
 def migrate(config: DatabaseConfig, arguments: dict[str, Any]) -> list[str]:
     """Apply the missing migrations, one server at a time; their names."""
     with _connection(config, {**arguments, "read_timeout": None}) as raw:
-        cursor = MySqlCursor(raw)
+        cursor = MySqlCursor(raw, Meter())
         cursor.execute("SELECT GET_LOCK('lightmail migrate', %s)", (_MIGRATION_LOCK_SECONDS,))
         row = cursor.fetchone()
         if not row or row[0] != 1:

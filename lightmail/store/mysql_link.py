@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from ipaddress import ip_address
@@ -15,6 +16,7 @@ from pymysql.constants import CLIENT
 from lightmail.config import DatabaseConfig
 from lightmail.errors import Unavailable
 from lightmail.store.cursor import Params, Result, Row, Statement
+from lightmail.store.database import Meter
 from lightmail.store.faults import CommitUnknown, Conflict, DuplicateKey, LostLink
 
 RawConnection: TypeAlias = "Connection[Any]"
@@ -108,16 +110,16 @@ def translated(error: pymysql.err.Error) -> Exception:
 
 
 class MySqlCursor:
-    """`lightmail.store.cursor.Cursor` on a PyMySQL connection; `trips` counts the round trips."""
+    """`lightmail.store.cursor.Cursor` on a PyMySQL connection; the meter counts the round trips."""
 
-    def __init__(self, raw: RawConnection) -> None:
+    def __init__(self, raw: RawConnection, meter: Meter) -> None:
         self._raw = raw
         self._cursor = raw.cursor()
         self._ahead: list[tuple[str, Callable[[int], None] | None]] = []
         self._rows: deque[Row] = deque()
         self._open = False
+        self._meter = meter
         self.rowcount = -1
-        self.trips = 0
 
     def execute(self, sql: str, params: Params = (), /) -> int:
         (result,) = self._exchange([self._cursor.mogrify(sql, tuple(params))])
@@ -146,7 +148,8 @@ class MySqlCursor:
         """COMMIT what is open. Raises CommitUnknown with `result` when no clear answer comes."""
         if not self._open:
             return
-        self.trips += 1
+        self._meter.trips += 1
+        began = time.perf_counter()
         try:
             self._raw.commit()
         except pymysql.err.Error as error:
@@ -154,13 +157,14 @@ class MySqlCursor:
             if isinstance(cause, Conflict):
                 raise cause from None
             raise CommitUnknown(result) from error
+        self._meter.commit_seconds = time.perf_counter() - began
 
     def rollback(self) -> None:
         """ROLLBACK what is open. A connection on which that fails is closed: its server side rolls back then."""
         self._ahead.clear()
         if not self._open or not self._raw.open:
             return
-        self.trips += 1
+        self._meter.trips += 1
         try:
             self._raw.rollback()
         except pymysql.err.Error:
@@ -171,7 +175,7 @@ class MySqlCursor:
         """One round trip: what was put ahead, then `texts`; the results of `texts`."""
         ahead, self._ahead = self._ahead, []
         self._open = self._open or bool(ahead)
-        self.trips += 1
+        self._meter.trips += 1
         try:
             self._cursor.execute("; ".join([*(text for text, _ in ahead), *texts]))
             for _, check in ahead:

@@ -7,6 +7,7 @@ rolls back that one alone, and all are answered after the one fsync.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any, Concatenate, Final, ParamSpec, TypeVar
@@ -18,7 +19,7 @@ from lightmail.config import DatabaseConfig
 from lightmail.errors import Unavailable
 from lightmail.store import sqlite_link
 from lightmail.store.cursor import Cursor
-from lightmail.store.database import Database
+from lightmail.store.database import Database, Meter
 from lightmail.store.faults import Conflict
 from lightmail.store.gate import Gate
 from lightmail.store.pool import Link, Pool
@@ -39,7 +40,7 @@ _GROUP: Final = 64
 class _Job:
     """A write transaction on its way: what to run, and what came of it."""
 
-    __slots__ = ("body", "deadline", "done", "error", "result", "trips")
+    __slots__ = ("body", "deadline", "done", "error", "meter", "result")
 
     def __init__(self, body: Callable[[Cursor], Any], deadline: float) -> None:
         self.body = body
@@ -47,7 +48,7 @@ class _Job:
         self.done: Deferred[Any] = Deferred()
         self.result: Any = None
         self.error: BaseException | None = None
-        self.trips = 0
+        self.meter = Meter()
 
     def settle(self) -> None:
         if self.done.called:
@@ -100,18 +101,17 @@ class SqliteDatabase(Database):
         return await self._aside(sqlite_link.migrate)
 
     async def read(self, name: str, fn: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
-        began = self.reactor.seconds()
+        began, meter = self.reactor.seconds(), Meter()
         await self._gate.enter()
         try:
             if self._readers is None:
                 raise Unavailable
-            result, trips = await self._readers.run(_read, lambda cursor: fn(cursor, *args, **kwargs))
+            return await self._readers.run(_read, lambda cursor: fn(cursor, *args, **kwargs), meter)
         except sqlite3.Error as error:
             raise translated(error) from error
         finally:
             self._gate.leave()
-        self._account(name, began, trips)
-        return result
+            self._book(name, began, meter)
 
     async def attempt(self, name: str, fn: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         if self._writer is None or len(self._jobs) >= _WAITING:
@@ -120,8 +120,10 @@ class SqliteDatabase(Database):
         job = _Job(lambda cursor: fn(cursor, *args, **kwargs), began + _WAIT_SECONDS)
         self._jobs.append(job)
         self._write()
-        result: T = await job.done
-        self._account(name, began, job.trips)
+        try:
+            result: T = await job.done
+        finally:
+            self._book(name, began, job.meter)
         return result
 
     def _write(self) -> None:
@@ -157,8 +159,9 @@ class SqliteDatabase(Database):
             try:
                 _commit_group(link.raw, group)
             except BaseException as error:
+                # Even those that were refused: what they saw may have been another's rows, which are gone again.
                 for job in group:
-                    job.error = job.error or error
+                    job.error = error
             self.reactor.callFromThread(_settle, group)
 
     def _take_group(self) -> list[_Job]:
@@ -182,10 +185,9 @@ def _settle(group: list[_Job]) -> None:
         job.settle()
 
 
-def _read(link: Link, body: Callable[[Cursor], T]) -> tuple[T, int]:
-    cursor = SqliteCursor(link.raw)
+def _read(link: Link, body: Callable[[Cursor], T], meter: Meter) -> T:
     try:
-        return body(cursor), cursor.trips
+        return body(SqliteCursor(link.raw, meter))
     except Conflict:
         raise Unavailable from None
 
@@ -200,6 +202,7 @@ def _commit_group(raw: sqlite3.Connection, group: list[_Job]) -> None:
         for job in group:
             if job.error is None:
                 _run_job(raw, job)
+        committing = time.perf_counter()
         raw.execute("COMMIT")
     except BaseException as error:
         if raw.in_transaction:
@@ -207,18 +210,18 @@ def _commit_group(raw: sqlite3.Connection, group: list[_Job]) -> None:
         if isinstance(error, sqlite3.Error):
             raise translated(error) from error
         raise
+    for job in group:
+        job.meter.commit_seconds = time.perf_counter() - committing
 
 
 def _run_job(raw: sqlite3.Connection, job: _Job) -> None:
     """Run one job in its savepoint and note what came of it. Raises Conflict when SQLite gave up the whole."""
     raw.execute("SAVEPOINT job")
-    cursor = SqliteCursor(raw)
     try:
-        job.result = job.body(cursor)
+        job.result = job.body(SqliteCursor(raw, job.meter))
     except BaseException as error:
         job.error = error
         if not raw.in_transaction:
             raise Conflict("busy") from error
         raw.execute("ROLLBACK TO job")
-    job.trips = cursor.trips
     raw.execute("RELEASE job")

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from lightmail.errors import StartupError, Unavailable
 from lightmail.store.cursor import Cursor, Params, Result, Row, Statement
+from lightmail.store.database import Meter
 from lightmail.store.faults import Conflict, DuplicateKey
 from lightmail.store.migrations import apply_txn, check_version, latest_version, version_txn
 from lightmail.store.sqltext import for_sqlite
@@ -70,12 +71,12 @@ def translated(error: sqlite3.Error) -> Exception:
 
 
 class SqliteCursor:
-    """`lightmail.store.cursor.Cursor` on a SQLite connection; `trips` counts the statements."""
+    """`lightmail.store.cursor.Cursor` on a SQLite connection; the meter counts the statements."""
 
-    def __init__(self, raw: sqlite3.Connection) -> None:
+    def __init__(self, raw: sqlite3.Connection, meter: Meter) -> None:
         self._cursor = raw.cursor()
+        self._meter = meter
         self.rowcount = -1
-        self.trips = 0
 
     def execute(self, sql: str, params: Params = (), /) -> int:
         self._run(sql, params)
@@ -101,7 +102,7 @@ class SqliteCursor:
         check(self.rowcount)
 
     def _run(self, sql: str, params: Params) -> None:
-        self.trips += 1
+        self._meter.trips += 1
         try:
             self._cursor.execute(for_sqlite(sql), params)
         except sqlite3.Error as error:
@@ -128,7 +129,7 @@ def check(path: str) -> None:
         raise StartupError(f"[database] path: {path} does not exist: run `lightmail migrate`.")
     with closing(_opened(path)) as raw:
         try:
-            cursor = SqliteCursor(raw)
+            cursor = SqliteCursor(raw, Meter())
             if not _store_exists(cursor):
                 raise StartupError(f"[database] path: {path} has no LightMail tables: run `lightmail migrate`.")
             check_version(version_txn(cursor), latest_version("sqlite"))
@@ -144,7 +145,7 @@ def migrate(path: str) -> list[str]:
     with closing(_opened(path)) as raw:
         try:
             raw.execute("BEGIN IMMEDIATE")
-            applied = apply_txn(SqliteCursor(raw), "sqlite", _store_exists)
+            applied = apply_txn(SqliteCursor(raw, Meter()), "sqlite", _store_exists)
             raw.execute("COMMIT")
         except (sqlite3.Error, Conflict, Unavailable) as error:
             raise StartupError(f"[database] path: {path}: {error}.") from None

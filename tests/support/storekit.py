@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Coroutine, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from twisted.internet.defer import Deferred, gatherResults
 
 from lightmail.config import DatabaseConfig
+from lightmail.errors import AlreadyExists
 from lightmail.model import FIXED_FLAGS, Account, Mailbox, MailboxId, Rendering, StoredBlob
 from lightmail.operations.accounts import add_account, add_domain
 from lightmail.operations.append import NewMessage, append
@@ -29,7 +31,11 @@ T = TypeVar("T")
 NOW_US = 1_700_000_000_000_000
 _serial = count(1)
 
-BACKENDS = ["sqlite", "mariadb", *(["dsn"] if os.environ.get("LIGHTMAIL_TEST_DSN") else [])]
+BACKENDS = [
+    "sqlite",
+    pytest.param("mariadb", marks=pytest.mark.mariadb),
+    *(["dsn"] if os.environ.get("LIGHTMAIL_TEST_DSN") else []),
+]
 
 
 class Heard:
@@ -143,7 +149,8 @@ def open_store(
 
     heard = Heard()
     tx = run(begin())
-    run(add_domain(tx, "example.org"))
+    with suppress(AlreadyExists):
+        run(add_domain(tx, "example.org"))
     try:
         yield Store(database, tx, heard)
     finally:
@@ -157,6 +164,8 @@ def fresh_config(kind: str, directory: Path, **changes: Any) -> Iterator[Databas
         settings = {"driver": "sqlite", "path": str(directory / f"{next(_serial)}.sqlite"), "pool_size": 8}
         yield DatabaseConfig(**{**settings, **changes})
         return
+    if kind == "mariadb" and not mariadb.available():
+        pytest.skip("no MariaDB: install Debian's mariadb-server")
     server = mariadb.server() if kind == "mariadb" else mariadb.other()
     assert server is not None
     name = server.fresh_database()

@@ -1,0 +1,205 @@
+"""The contract of domains, accounts, aliases and the maildrop's lease, over every database."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from lightmail.errors import AlreadyExists, Cannot, InUse, Invalid, MailError, NoSuchAccount
+from lightmail.model import Account
+from lightmail.operations import accounts, housekeeping, maildrop
+from lightmail.store import accounts as rows
+from lightmail.store.addresses import normalised
+from tests.support.reactor import run
+from tests.support.storekit import BACKENDS, Store, fresh_config, open_store, together
+
+NONE: tuple[bytes, ...] = ()
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with fresh_config(request.param, tmp_path_factory.mktemp("rows")) as config, open_store(config) as opened:
+        yield opened
+
+
+def found(store: Store, address: str) -> tuple[Account, str] | None:
+    return run(store.database.read("test", rows.by_address_txn, address))
+
+
+def routed(store: Store, address: str) -> list[str]:
+    return sorted(account.address for account in run(store.database.read("test", rows.route_txn, address)))
+
+
+def test_an_account_is_found_by_its_normalised_address(store: Store) -> None:
+    run(accounts.add_domain(store.tx, "B\u00dccher.example."))
+    made = run(accounts.add_account(store.tx, "  J\u00f6rg.M@xn--bcher-kva.Example ", "h", 10, 20))
+    assert made.address == "j\u00f6rg.m@b\u00fccher.example"
+    assert found(store, normalised("JO\u0308RG.m@B\u00dcCHER.example")) == (made, "h")
+    assert (made.quota_octets, made.quota_messages, made.active, len(made.uuid)) == (10, 20, True, 16)
+    with pytest.raises(AlreadyExists):
+        run(accounts.add_account(store.tx, "j\u00f6rg.m@b\u00fccher.example", "h"))
+
+
+@pytest.mark.parametrize(
+    "address", ["", "a", "@b", "a@", "a@b@c", "a b@c", "a@b..c", "a\x00@b", '"a"@b', "a" * 320 + "@b"]
+)
+def test_addresses_that_cannot_be(store: Store, address: str) -> None:
+    with pytest.raises(Invalid):
+        run(accounts.add_account(store.tx, address, "h"))
+
+
+def test_domains(store: Store) -> None:
+    run(accounts.add_domain(store.tx, "one.example"))
+    with pytest.raises(AlreadyExists):
+        run(accounts.add_domain(store.tx, "ONE.example"))
+    with pytest.raises(NoSuchAccount):
+        run(accounts.add_account(store.tx, "a@two.example", "h"))
+    run(accounts.add_account(store.tx, "a@one.example", "h"))
+    assert ("one.example", 1) in run(store.database.read("test", rows.domains_txn))
+    with pytest.raises(Cannot):
+        run(accounts.delete_domain(store.tx, "one.example"))
+    run(accounts.delete_account(store.tx, "a@one.example"))
+    run(accounts.delete_domain(store.tx, "one.example"))
+    with pytest.raises(NoSuchAccount):
+        run(accounts.delete_domain(store.tx, "one.example"))
+
+
+def test_an_account_changes(store: Store) -> None:
+    account = store.account()
+    run(accounts.set_password(store.tx, account.address, "new"))
+    run(accounts.set_quota(store.tx, account.address, octets=5))
+    run(accounts.set_quota(store.tx, account.address, messages=7))
+    run(accounts.set_active(store.tx, account.address, False))
+    changed = found(store, account.address)
+    assert changed is not None
+    assert (changed[1], changed[0].quota_octets, changed[0].quota_messages, changed[0].active) == ("new", 5, 7, False)
+    run(accounts.set_active(store.tx, account.address, True))
+    run(accounts.set_quota(store.tx, account.address, octets=0, messages=0))
+    assert found(store, account.address) == (account, "new")
+    for change in (
+        accounts.set_password(store.tx, "none@example.org", "x"),
+        accounts.set_active(store.tx, "none@example.org", True),
+        accounts.set_quota(store.tx, "none@example.org", 1),
+        accounts.delete_account(store.tx, "none@example.org"),
+    ):
+        with pytest.raises(NoSuchAccount):
+            run(change)
+    with pytest.raises(Invalid):
+        run(accounts.set_quota(store.tx, account.address, octets=-1))
+
+
+def test_a_deleted_account_frees_its_address(store: Store) -> None:
+    account = store.account()
+    store.fill(account, "INBOX", [NONE])
+    run(accounts.delete_account(store.tx, account.address))
+    assert found(store, account.address) is None
+    assert routed(store, account.address) == []
+    assert store.names(account) == []
+    again = run(accounts.add_account(store.tx, account.address, "h"))
+    assert again.id != account.id
+    assert again.uuid != account.uuid
+    assert store.usage(again) == (0, 0)
+
+
+def test_accounts_are_listed_with_their_usage(store: Store) -> None:
+    run(accounts.add_domain(store.tx, "listed.example"))
+    made = [run(accounts.add_account(store.tx, f"{name}@listed.example", "h")) for name in ("b", "a")]
+    store.fill(made[0], "INBOX", [NONE, NONE])
+    listed = run(store.database.read("test", rows.list_txn, "listed.example"))
+    assert [(account.address, usage.octets, usage.messages) for account, usage in listed] == [
+        ("a@listed.example", 0, 0),
+        ("b@listed.example", 2000, 2),
+    ]
+    assert set(made) < {account for account, _ in run(store.database.read("test", rows.list_txn))}
+
+
+def test_aliases_lead_to_accounts(store: Store) -> None:
+    one, two = store.account().address, store.account().address
+    run(accounts.add_alias(store.tx, "All@example.org", one))
+    run(accounts.add_alias(store.tx, "all@example.org", two))
+    run(accounts.add_alias(store.tx, "everybody@example.org", "all@example.org"))
+    run(accounts.add_alias(store.tx, "everybody@example.org", one))
+    assert routed(store, "everybody@example.org") == sorted([one, two])
+    assert routed(store, one) == [one]
+    assert routed(store, "nobody@example.org") == []
+    errors: list[tuple[str, str, type[MailError]]] = [
+        ("all@example.org", one, AlreadyExists),
+        (one, two, AlreadyExists),
+        ("new@example.org", "nobody@example.org", NoSuchAccount),
+        ("new@nowhere.example", one, NoSuchAccount),
+        ("all@example.org", "everybody@example.org", Cannot),
+        ("self@example.org", "self@example.org", Cannot),
+    ]
+    for address, target, error in errors:
+        with pytest.raises(error):
+            run(accounts.add_alias(store.tx, address, target))
+    with pytest.raises(AlreadyExists):
+        run(accounts.add_account(store.tx, "all@example.org", "h"))
+    with pytest.raises(Cannot):
+        run(accounts.delete_account(store.tx, one))
+    listed = run(store.database.read("test", rows.aliases_txn, "example.org"))
+    assert ("all@example.org", one) in [(alias.address, alias.target) for alias in listed]
+    run(accounts.delete_alias(store.tx, "all@example.org", two))
+    assert routed(store, "everybody@example.org") == [one]
+    run(accounts.delete_alias(store.tx, "everybody@example.org"))
+    with pytest.raises(NoSuchAccount):
+        run(accounts.delete_alias(store.tx, "everybody@example.org"))
+    assert routed(store, "everybody@example.org") == []
+
+
+def test_one_session_holds_the_maildrop(store: Store) -> None:
+    account = store.account()
+    inbox = store.fill(account, "INBOX", [NONE, NONE, NONE])
+    lease = run(maildrop.lock(store.database, account, "session-1"))
+    run(lease.renew())
+    with pytest.raises(InUse):
+        run(maildrop.lock(store.database, account, "session-2"))
+    run(maildrop.lock(store.database, store.account(), "session-2"))
+    assert run(maildrop.remove(store.tx, account, inbox, [3, 1, 9], lease)).uids == [1, 3]
+    assert store.uids(inbox) == [2]
+    assert store.usage(account) == (1000, 1)
+    run(lease.release())
+    again = run(maildrop.lock(store.database, account, "session-2"))
+    assert again.fence > lease.fence
+    for attempt in (lease.renew(), maildrop.remove(store.tx, account, inbox, [2], lease)):
+        with pytest.raises(InUse):
+            run(attempt)
+    run(lease.release())
+    run(again.renew())
+    assert store.uids(inbox) == [2]
+
+
+def test_a_lease_that_ran_out_passes_on(store: Store) -> None:
+    account = store.account()
+    inbox = store.fill(account, "INBOX", [NONE, NONE])
+    lease = run(maildrop.lock(store.database, account, "dead"))
+    store.execute("UPDATE leases SET expires_at = 1 WHERE name = %s", lease.name.encode())
+    with pytest.raises(InUse):
+        run(lease.renew())
+    assert run(maildrop.remove(store.tx, account, inbox, [1], lease)).uids == [1], "nobody has taken it yet"
+    run(maildrop.lock(store.database, account, "alive"))
+    with pytest.raises(InUse):
+        run(maildrop.remove(store.tx, account, inbox, [2], lease))
+
+
+def test_a_free_maildrop_goes_to_one_of_many(store: Store) -> None:
+    account = store.account()
+    leases = together(*(maildrop.lock(store.database, account, f"session-{number}") for number in range(6)))
+    assert sum(isinstance(lease, maildrop.Lease) for lease in leases) == 1
+    assert sum(isinstance(lease, InUse) for lease in leases) == 5
+
+
+def test_old_marks_are_forgotten(store: Store) -> None:
+    day_us = 86_400_000_000
+    now = store.count("SELECT MAX(committed_at) FROM operations")
+    for number in range(3):
+        store.execute("INSERT INTO operations (id, committed_at) VALUES (%s, %s)", bytes([number]) * 16, number)
+        age = now - (number + 5) * day_us
+        store.execute(
+            "INSERT INTO deliveries (account, digest, delivered_at) VALUES (1, %s, %s)", bytes([number]) * 32, age
+        )
+    assert run(housekeeping.forget(store.database)) == 3 + 1
+    assert run(housekeeping.forget(store.database)) == 0
+    assert store.count("SELECT COUNT(*) FROM operations WHERE committed_at < 5") == 0
+    assert store.count("SELECT COUNT(*) FROM operations") > 0
