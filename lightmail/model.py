@@ -24,7 +24,7 @@ FLAGGED: Final = 1 << 2
 DELETED: Final = 1 << 3
 DRAFT: Final = 1 << 4
 
-# Bit n of a message's flags is FIXED_FLAGS[n], in every mailbox and for ever. \Recent is no bit: it belongs to sessions.
+# Bit n of a message's flags is FIXED_FLAGS[n], in every mailbox and for ever. \Recent is no bit: sessions own it.
 FIXED_FLAGS: Final[tuple[bytes, ...]] = (
     b"\\Seen",
     b"\\Answered",
