@@ -304,3 +304,17 @@ def test_search_reads_only_the_text_of_a_large_message(client: Client, store: Tr
     assert client.command('SEARCH BODY "ZWÖLF BOXKÄMPFER"'.encode())[0] == b"* SEARCH 2"
     # The small message, and the piece of the large one that holds its text.
     assert store.reads == before + 2
+
+
+def test_sections_that_overlap_are_not_held_together(client: Client, store: TroubledStore) -> None:
+    message = large(2)
+    fill(client, store, [message])
+    starts = range(60)
+    client.begin(b"FETCH 1 (" + b" ".join(b"BODY.PEEK[]<%d.1048576>" % start for start in starts) + b")")
+    assert client.connection.octets(11) == b"* 1 FETCH ("
+    for start in starts:
+        label = b"BODY[]<%d> {1048576}\r\n" % start
+        assert client.connection.octets(len(label)) == label
+        assert client.connection.octets(1 << 20) == message[start : start + (1 << 20)]
+        assert client.connection.octets(1) == (b")" if start == starts[-1] else b" ")
+    assert b" OK " in client.lines()[-1]

@@ -13,7 +13,7 @@ from lightmail.errors import LimitReached
 from lightmail.imap.fetch.items import FLAGS, UID, Item, Needs
 from lightmail.imap.fetch.sections import Section
 
-ITEMS_MAX: Final = 128
+ITEMS_MAX: Final = 64
 
 # Messages rendered in one go: about 64 KiB of what the index answers, and half a query's worth of renderings. A message
 # may have a mebibyte of header or structure, and hardly more than it has octets, so these are bounded as well.
@@ -24,6 +24,8 @@ RENDERED_OCTETS: Final = 32 << 20
 
 # Octets of objects held for one session at a time. What is longer by itself is sent while it is read.
 HELD_OCTETS: Final = 1 << 20
+# A message that wants more than that in all has even its smaller sections sent so, down to this.
+STREAMED_OCTETS: Final = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,8 +76,10 @@ def windows(plan: Plan, octets: Sequence[int]) -> Iterator[tuple[int, int]]:
     if plan.needs is Needs.INDEX:
         starts = range(0, len(octets), INDEX_MESSAGES)
         return ((start, min(start + INDEX_MESSAGES, len(octets))) for start in starts)
+    # Each rendered item may repeat most of what was rendered.
+    rendered = sum(bool(item.needs & (Needs.STRUCTURE | Needs.HEADER)) for item in plan.items)
     costs = [min(size, RENDERING_OCTETS) for size in octets]
-    return runs(costs, most_octets=RENDERED_OCTETS, most=RENDERED_MESSAGES)
+    return runs(costs, most_octets=RENDERED_OCTETS // max(rendered, 1), most=RENDERED_MESSAGES)
 
 
 def batches(octets: Sequence[int]) -> Iterator[tuple[int, int]]:

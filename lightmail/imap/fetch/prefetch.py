@@ -38,7 +38,8 @@ class MessageWants:
     """What one message's sections want of its object.
 
     ``ranges`` is a range for each section, None for a part that is not there. ``reads`` are the ranges to read for
-    them, one for all where they lie close together; ``octets`` is how much that is.
+    them, one for all where they lie close together. ``octets`` is what they take in memory, read or answered: sections
+    may overlap.
     """
 
     ref: BlobRef
@@ -59,7 +60,7 @@ def message_wants(ref: BlobRef, ranges: Sequence[Range | None]) -> MessageWants:
     if len(reads) > 1:
         first, last = min(start for start, _ in reads), max(stop for _, stop in reads)
         if last - first <= octets + _GAP_OCTETS:
-            reads, octets = [(first, last)], last - first
+            reads, octets = [(first, last)], max(octets, last - first)
     return MessageWants(ref, ranges, reads, octets)
 
 

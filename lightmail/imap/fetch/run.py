@@ -1,8 +1,9 @@
 r"""FETCH and UID FETCH (RFC 3501 section 6.4.5): plan, prefetch, render, window by window.
 
 A message that cannot be read does not keep the others from the client: it is left out, and the command ends with NO
-and the reason. Octets are at hand before their literal is announced; only sections of more than HELD_OCTETS are
-sent while they are read, and should that fail the connection is closed, for the literal cannot be finished.
+and the reason. Octets are at hand before their literal is announced; only of a message that wants more than
+HELD_OCTETS are sections sent while they are read, and should that fail the connection is closed, for the literal cannot
+be finished.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from twisted.logger import Logger
 from lightmail.errors import Corruption, ExpungeIssued, MailError
 from lightmail.imap.commands import OK, SELECT, Command, Completion
 from lightmail.imap.fetch.items import Item, read_items
-from lightmail.imap.fetch.plan import HELD_OCTETS, Plan, batches, make_plan, windows
+from lightmail.imap.fetch.plan import STREAMED_OCTETS, Plan, batches, make_plan, windows
 from lightmail.imap.fetch.prefetch import Loaded, MessageWants, Range, load, message_wants, read_batch
 from lightmail.imap.fetch.render import answers, pieces
 from lightmail.imap.fetch.sections import Section
@@ -180,7 +181,7 @@ class Fetch:
         streamed = {
             section: pair
             for section, pair in zip(sections, wants.ranges, strict=True)
-            if pair is not None and pair[1] - pair[0] > HELD_OCTETS and not section.selects_fields
+            if pair is not None and pair[1] - pair[0] > STREAMED_OCTETS and not section.selects_fields
         }
         held = [None if section in streamed else pair for section, pair in zip(sections, wants.ranges, strict=True)]
         answered = await self._read(window, [message_wants(wants.ref, held)])
