@@ -14,7 +14,7 @@ import itertools
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import ISSLTransport
+from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.logger import Logger
 from twisted.mail import imap4
 from twisted.python.failure import Failure
@@ -227,6 +227,8 @@ class ImapServer(imap4.IMAP4Server):
             Bounds(limits.line_octets_before_login, limits.literal_octets_before_login, _DISCARD_OCTETS_BEFORE_LOGIN),
         )
         self.secure = ISSLTransport.providedBy(self.transport)
+        if ITCPTransport.providedBy(self.transport):
+            self.transport.setTcpNoDelay(True)  # responses leave whole: there is nothing to wait for
         _SESSIONS.inc()
         self.factory.opened(self)
         super().connectionMade()

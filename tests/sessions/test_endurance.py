@@ -113,6 +113,31 @@ def test_a_client_that_reads_slowly_gets_everything(open_world: OpenWorld) -> No
     client.close()
 
 
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_what_was_asked_for_before_logout_arrives_whole(open_world: OpenWorld, tls: bool) -> None:
+    world = open_world()
+    client = connected(world)
+    if tls:
+        client.send(b"a STARTTLS\r\n")
+        assert client.line().startswith(b"a OK")
+        client.start_tls()
+    client.send(b"l LOGIN alice@example.org secret\r\n")
+    message = b"Subject: big\r\n\r\n" + b"x" * 3_000_000
+    client.send(b"a APPEND INBOX {%d+}\r\n%b\r\nb SELECT INBOX\r\n" % (len(message), message))
+    assert skip_to(client, b"b ").startswith(b"b OK")
+    (session,) = world.factory.sessions
+    client.send(b"c FETCH 1 BODY.PEEK[]\r\n" * 2 + b"d LOGOUT\r\n")
+    until(lambda: session._output.paused)
+    for _ in range(2):
+        assert client.line() == b"* 1 FETCH (BODY[] {%d}" % len(message)
+        assert client.octets(len(message) + 3) == message + b")\r\n"
+        assert client.line().startswith(b"c OK")
+    assert client.line() == b"* BYE Logging out"
+    assert client.line() == b"d OK LOGOUT completed"
+    assert client.at_end()
+    client.close()
+
+
 def test_a_flood_of_commands_is_answered_in_order(open_world: OpenWorld) -> None:
     world = open_world()
     client = logged_in(world)
