@@ -6,6 +6,7 @@ A workload checks what it received after the clock has stopped; a wrong answer r
 from __future__ import annotations
 
 import asyncio
+import itertools
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -66,6 +67,9 @@ class Row:
 
 
 Workload = Callable[[Target, Settings], AsyncIterator[Row]]
+
+# A server may take the same octets from the same sender for a redelivery and keep one copy: every row has its own mail.
+_fresh_seeds = itertools.count(1_000)
 
 
 async def _measured(name: str, target: Target, operations: int, work: Callable[[], Awaitable[object]]) -> Row:
@@ -185,7 +189,8 @@ async def deliver(target: Target, settings: Settings) -> AsyncIterator[Row]:
         total = settings.deliveries if recipients == 1 else settings.deliveries // 5
         total = total // 4 if connections == 1 else total
         await asyncio.gather(*(_empty(target, user) for user in users))
-        mail = [stuff(message(settings.seed, number, settings.octets)) for number in range(total)]
+        seed = next(_fresh_seeds)
+        mail = [stuff(message(seed, number, settings.octets)) for number in range(total)]
 
         async def worker(_k: int, numbers: list[int], recipients: int = recipients, mail: list[bytes] = mail) -> None:
             session = await Lmtp.open(target.lmtp)
@@ -196,12 +201,12 @@ async def deliver(target: Target, settings: Settings) -> AsyncIterator[Row]:
 
         name = f"LMTP, {connections} connections, {recipients} recipients"
         row = await _measured(name, target, total, lambda c=connections, t=total, w=worker: _share(c, t, w))
-        await _check_delivered(target, settings, total * recipients)
+        await _check_delivered(target, settings, seed, total * recipients)
         yield row
     await asyncio.gather(*(_empty(target, user) for user in users))
 
 
-async def _check_delivered(target: Target, settings: Settings, wanted: int) -> None:
+async def _check_delivered(target: Target, settings: Settings, seed: int, wanted: int) -> None:
     """Every delivered copy is there once, and one in each mailbox is the message that was sent."""
     seen = 0
     for user in target.scratch[: settings.connections]:
@@ -215,7 +220,7 @@ async def _check_delivered(target: Target, settings: Settings, wanted: int) -> N
         if ids:
             body = fetch_items(await session.command(b"FETCH 1 (BODY.PEEK[])"))[0][1][0]
             number = int(re.search(rb"<(\d+)\.", ids[0]).group(1))  # type: ignore[union-attr]
-            if not body.rstrip(b"\r\n").endswith(message(settings.seed, number, settings.octets).rstrip(b"\r\n")):
+            if not body.rstrip(b"\r\n").endswith(message(seed, number, settings.octets).rstrip(b"\r\n")):
                 raise WrongAnswer(f"{target.name}: message {number} was changed on its way")
         await session.logout()
     if seen != wanted:
@@ -276,7 +281,7 @@ async def large(target: Target, settings: Settings) -> AsyncIterator[Row]:
     """How far one 50 MiB message raises the mail server's memory: over LMTP, then fetched whole over IMAP."""
     user = target.scratch[0]
     await _empty(target, user)
-    body = message(settings.seed, 1, 50 * 1024 * 1024 - 4096)
+    body = message(next(_fresh_seeds), 1, 50 * 1024 * 1024 - 4096)
     pids = sorted(cpu.tree(target.pids[""]))
 
     async def over_lmtp() -> None:

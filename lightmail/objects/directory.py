@@ -51,9 +51,9 @@ class DirectoryStore:
         temporary = os.path.join(self._incoming, secrets.token_hex(8))
         try:
             try:
-                _write_synced(temporary, body)
-                self._make_durable(os.path.dirname(path))
-                os.rename(temporary, path)
+                with _written(temporary, body) as file:
+                    self._make_durable(os.path.dirname(path))
+                    _name_and_sync(file, temporary, path)
             except OSError:
                 _remove(temporary)
                 raise
@@ -145,7 +145,8 @@ class DirectoryStore:
             self._make_durable(self._incoming)
             self._sweep()
             probe = os.path.join(self._incoming, secrets.token_hex(8))
-            _write_synced(probe, b"probe")
+            with _written(probe, b"probe") as file:
+                os.fsync(file.fileno())
             _remove(probe)
         except OSError as error:
             reason = error.strerror or str(error)
@@ -164,15 +165,34 @@ class DirectoryStore:
         return Unavailable()
 
 
-def _write_synced(path: str, body: bytes | BinaryIO) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with open(descriptor, "wb") as file:
+def _written(path: str, body: bytes | BinaryIO) -> BinaryIO:
+    """A new file that holds `body`, not synced yet."""
+    file = open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb")  # noqa: SIM115  the caller closes it
+    try:
         if isinstance(body, bytes):
             file.write(body)
         else:
             shutil.copyfileobj(body, file, 256 << 10)
         file.flush()
-        os.fsync(descriptor)
+    except BaseException:
+        file.close()
+        raise
+    return file
+
+
+def _name_and_sync(file: BinaryIO, temporary: str, path: str) -> None:
+    """Give a written file its name and put its octets on disk; the directory is the caller's to sync.
+
+    Nothing refers to a fresh key yet, so a crash may leave what it likes there: the name comes first, and the file
+    system's journal takes the file and its entry down in one commit instead of two. Of a key that is overwritten a
+    crash must leave the old object or the new one.
+    """
+    if os.path.lexists(path):
+        os.fsync(file.fileno())
+        os.rename(temporary, path)
+    else:
+        os.rename(temporary, path)
+        os.fsync(file.fileno())
 
 
 def _read_range(descriptor: int, start: int, stop: int) -> bytes:
