@@ -32,8 +32,9 @@ Item = TypeVar("Item")
 
 log = Logger()
 
-# How long a lost COMMIT is asked after, in tries with the pauses of a retry; a restarting server is back by then.
+# How long a lost COMMIT is asked after: a server that restarts quickly is back by then.
 _SETTLE_TRIES: Final = 8
+_SETTLE_SECONDS: Final = 15.0
 # No transaction is begun again later than this after its turn began.
 _RETRY_SECONDS: Final = 30.0
 
@@ -133,6 +134,11 @@ class Transactions:
                 # A fault in one of them must not be the answer to the others: each on its own.
                 for ticket in turn.tickets:
                     await self._serve([ticket])
+        except Exception as error:
+            # A bug of ours; even then nobody may be left waiting.
+            for ticket in turn.tickets:
+                _answer(ticket.done.errback, ticket, error)
+            raise
         finally:
             self._queue.finish(turn)
 
@@ -191,7 +197,10 @@ class Transactions:
 
         Raises Unavailable when that cannot be found out.
         """
+        until = self._reactor.seconds() + _SETTLE_SECONDS
         for attempt in range(1, _SETTLE_TRIES + 1):
+            if self._reactor.seconds() > until:
+                break
             try:
                 await self.database.attempt("settle", ledger.settle_txn, operation)
             except DuplicateKey:

@@ -215,7 +215,10 @@ def set_quota_txn(cursor: Cursor, account: AccountId, octets: int, messages: int
 
 
 _DELETE_ACCOUNT: Final = f"UPDATE accounts SET deleted_at = {NOW_US} WHERE id = %s AND deleted_at = 0"  # noqa: S608
-_DELETE_MAILBOXES: Final = f"UPDATE mailboxes SET deleted_at = {NOW_US} WHERE account = %s AND deleted_at = 0"  # noqa: S608
+_DELETE_MAILBOXES: Final = (
+    f"UPDATE mailboxes SET deleted_at = {NOW_US}, highest_modseq = highest_modseq + 1"  # noqa: S608
+    " WHERE account = %s AND deleted_at = 0"
+)
 
 
 def delete_account_txn(cursor: Cursor, account: AccountId) -> bool:

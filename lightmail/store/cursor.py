@@ -10,6 +10,19 @@ Params = Sequence[Any]
 Statement = tuple[str, Params]
 
 
+class Bulk(NamedTuple):
+    """A statement of a script that reads many rows of integers, none of them NULL, in no particular order.
+
+    It is ``SELECT columns FROM source``; `key` is one of the columns whose values are spread, such as a UID. MySQL's
+    side packs rows into texts, which PyMySQL takes in at a quarter of the cost of rows.
+    """
+
+    columns: tuple[str, ...]
+    source: str
+    key: str
+    params: Params
+
+
 class Result(NamedTuple):
     """What one statement of a script gave: rows found or changed, and the rows it returned."""
 
@@ -35,7 +48,7 @@ class Cursor(Protocol):
 
     def fetchall(self) -> Sequence[Row]: ...
 
-    def script(self, statements: Sequence[Statement], /) -> list[Result]:
+    def script(self, statements: Sequence[Statement | Bulk], /) -> list[Result]:
         """Run several statements in order, together; their results in the same order."""
 
     def first(self, sql: str, params: Params, check: Callable[[int], None], /) -> None:

@@ -10,7 +10,7 @@ from typing import Final
 from lightmail.errors import NoSuchMailbox
 from lightmail.model import Fate, MailboxId
 from lightmail.store import keywords as keyword_table
-from lightmail.store.cursor import Cursor, Row, Statement
+from lightmail.store.cursor import Bulk, Cursor, Row, Statement
 from lightmail.store.faults import Forgotten
 from lightmail.store.keywords import Keywords
 from lightmail.store.sqltext import NOW_US, uid_conditions, with_uids
@@ -54,10 +54,8 @@ _COUNTERS: Final = (
     "SELECT highest_modseq, uidvalidity, uidnext, recent_uid, keyword_version, forgotten_modseq FROM mailboxes"
     " WHERE id = %s AND deleted_at = 0"
 )
-_ALL: Final = (
-    "SELECT id, uid, modseq, flags, octets, internaldate_us, object FROM messages"
-    " WHERE mailbox = %s AND deleted_at = 0 ORDER BY uid"
-)
+_COLUMNS: Final = ("id", "uid", "modseq", "flags", "octets", "internaldate_us", "object")
+_ALIVE: Final = "messages WHERE mailbox = %s AND deleted_at = 0"
 _SINCE: Final = (
     "SELECT id, uid, modseq, flags, octets, internaldate_us, object, deleted_at FROM messages"
     " WHERE mailbox = %s AND modseq > %s"
@@ -68,14 +66,15 @@ def all_txn(cursor: Cursor, mailbox: MailboxId) -> Snapshot:
     """The mailbox whole. Raises NoSuchMailbox."""
     # The order matters. Counters first: a change after them is told again by changes_txn. Keywords last: they name
     # every bit that the rows have, and a version older than they are only makes the reader read them again.
+    alive = Bulk(_COLUMNS, _ALIVE, "uid", (mailbox,))
     counters, rows, keywords = cursor.script(
-        [(_COUNTERS, (mailbox,)), (_ALL, (mailbox,)), keyword_table.keywords_statement(mailbox)]
+        [(_COUNTERS, (mailbox,)), alive, keyword_table.keywords_statement(mailbox)]
     )
     if not counters.rows:
         raise NoSuchMailbox
     highest_modseq, uidvalidity, uidnext, recent_uid, version, _ = counters.rows[0]
     names = keyword_table.read(keywords.rows)
-    return Snapshot(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, rows.rows)
+    return Snapshot(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, sorted(rows.rows, key=_uid))
 
 
 def changes_txn(cursor: Cursor, mailbox: MailboxId, since: int, keyword_version: int = -1) -> Changes:

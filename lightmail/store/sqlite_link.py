@@ -6,11 +6,12 @@ import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
 from lightmail.errors import StartupError, Unavailable
-from lightmail.store.cursor import Cursor, Params, Result, Row, Statement
+from lightmail.store.cursor import Bulk, Cursor, Params, Result, Row, Statement
 from lightmail.store.database import Meter
 from lightmail.store.faults import Conflict, DuplicateKey
 from lightmail.store.migrations import apply_txn, check_version, latest_version, version_txn
@@ -70,6 +71,11 @@ def translated(error: sqlite3.Error) -> Exception:
     return error
 
 
+@lru_cache(maxsize=64)
+def _plain(columns: tuple[str, ...], source: str) -> str:
+    return f"SELECT {', '.join(columns)} FROM {source}"  # noqa: S608
+
+
 class SqliteCursor:
     """`lightmail.store.cursor.Cursor` on a SQLite connection; the meter counts the statements."""
 
@@ -89,10 +95,13 @@ class SqliteCursor:
     def fetchall(self) -> Sequence[Row]:
         return self._cursor.fetchall()
 
-    def script(self, statements: Sequence[Statement], /) -> list[Result]:
+    def script(self, statements: Sequence[Statement | Bulk], /) -> list[Result]:
         results = []
-        for sql, params in statements:
-            self._run(sql, params)
+        for statement in statements:
+            if isinstance(statement, Bulk):
+                self._run(_plain(statement.columns, statement.source), statement.params)
+            else:
+                self._run(*statement)
             rows = self._cursor.fetchall()
             results.append(Result(self.rowcount if self.rowcount >= 0 else len(rows), rows))
         return results
