@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lightmail.errors import NoSuchDestination, TooBig
 from lightmail.imap.commands import AUTH, Command, Completion
+from lightmail.imap.flags import settable
 from lightmail.imap.tokens import Bad, Tokens
 from lightmail.operations.append import NewMessage, append
 from lightmail.store import mailboxes as stored
@@ -35,8 +36,7 @@ def _parse_target(tokens: Tokens) -> Target:
     flags: tuple[bytes, ...] = ()
     moment = None
     if tokens.peek() == b"(":
-        # \Recent belongs to sessions: a client cannot set it (RFC 3501 section 2.3.2).
-        flags = tuple(flag for flag in tokens.flag_list() if flag.lower() != b"\\recent")
+        flags = settable(tokens.flag_list())
         tokens.sp()
     if tokens.peek() == b'"':
         moment = tokens.date_time()
