@@ -318,3 +318,24 @@ def test_sections_that_overlap_are_not_held_together(client: Client, store: Trou
         assert client.connection.octets(1 << 20) == message[start : start + (1 << 20)]
         assert client.connection.octets(1) == (b")" if start == starts[-1] else b" ")
     assert b" OK " in client.lines()[-1]
+
+
+def test_list_views_open_no_object(client: Client, store: TroubledStore) -> None:
+    fill(client, store, [small(number) for number in range(5)])
+    before = store.reads
+    client.command(b"FETCH 1:* FULL")
+    client.command(b"FETCH 1:* (BODYSTRUCTURE RFC822.HEADER BODY[HEADER.FIELDS (Subject)] BODY.PEEK[HEADER]<3.4>)")
+    client.command(b"SEARCH HEADER Subject 3 SENTSINCE 1-Jan-2020 FROM x LARGER 5")
+    assert store.reads == before
+
+
+def test_seen_is_set_for_all_messages_at_once(client: Client, store: TroubledStore, world: ImapWorld) -> None:
+    fill(client, store, [small(number) for number in range(9)])
+    trips = world.database.round_trips
+    client.command(b"FETCH 1 BODY[]")
+    one = trips["flags"]
+    client.command(b"FETCH 2:9 BODY[]")
+    assert trips["flags"] == 2 * one
+    # Nothing is written where nothing changes.
+    client.command(b"FETCH 1:9 BODY[]")
+    assert trips["flags"] == 2 * one
