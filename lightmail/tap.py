@@ -9,7 +9,7 @@ from typing import Any
 
 from twisted.application.service import MultiService
 from twisted.internet import reactor
-from twisted.logger import ILogObserver
+from twisted.logger import ILogObserver, LogPublisher
 from twisted.python import usage
 from twisted.python.components import Componentized
 
@@ -70,4 +70,8 @@ def _observer(config: Config, options: Options) -> Any:
         reactor.callFromThread(destination.reopen)
 
     signal.signal(signal.SIGHUP, reopen)
-    return logs.observer(destination, config.logging.level, config.logging.json)
+    observer = logs.observer(destination, config.logging.level, config.logging.json)
+    if config.logging.path is None:
+        return observer
+    # Whoever starts the server sees why it does not start, wherever it logs.
+    return LogPublisher(observer, logs.observer(logs.Destination(None), "critical", as_json=False))

@@ -15,8 +15,8 @@ def prepare_directory(system: SystemConfig) -> None:
     path = system.data_directory
     try:
         if not os.path.isdir(path):
-            os.makedirs(path, mode=0o750)
             uid, gid = _ids(system)
+            os.makedirs(path, mode=0o750)
             if os.geteuid() == 0:
                 os.chown(path, uid, gid)
     except OSError as error:
@@ -40,11 +40,14 @@ def drop(system: SystemConfig) -> None:
 
 
 def _ids(system: SystemConfig) -> tuple[int, int]:
-    """The user and group id to take on; what is not configured stays as it is."""
+    """The user and group id to take on; what is not configured stays as it is. Raises StartupError."""
     uid, gid = os.geteuid(), os.getegid()
-    if system.owner is not None:
-        user = pwd.getpwnam(system.owner)
-        uid, gid = user.pw_uid, user.pw_gid
-    if system.group is not None:
-        gid = grp.getgrnam(system.group).gr_gid
+    try:
+        if system.owner is not None:
+            user = pwd.getpwnam(system.owner)
+            uid, gid = user.pw_uid, user.pw_gid
+        if system.group is not None:
+            gid = grp.getgrnam(system.group).gr_gid
+    except KeyError:
+        raise StartupError(f"[system] owner, group: there is no {system.owner or ''} {system.group or ''}") from None
     return uid, gid

@@ -12,6 +12,7 @@ from twisted.python.failure import Failure
 
 from lightmail import app
 from lightmail.app import Rows
+from lightmail.app.privileges import drop, prepare_directory
 from lightmail.config import Config, load
 from lightmail.config.values import octets
 from lightmail.errors import Invalid
@@ -46,8 +47,14 @@ def configuration() -> Config:
 
 
 def with_rows(work: Callable[[Rows], Awaitable[T]], *, migrating: bool = False) -> T:
-    """The result of `work` on the configured database, which is checked first unless `migrating`."""
+    """The result of `work` on the configured database, which is checked first unless `migrating`.
+
+    Root becomes [system] owner first, as the server does: files that SQLite makes must be the server's.
+    """
     config = configuration()
+    if config.database.driver == "sqlite":
+        prepare_directory(config.system)
+    drop(config.system)
     return in_reactor(lambda reactor: app.with_rows(config, work, reactor, migrating=migrating))
 
 

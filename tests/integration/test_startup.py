@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
+import pwd
+import re
 import shutil
+import signal
 import socket
 import sqlite3
 import subprocess
@@ -14,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from tests.integration.corpus import message
 from tests.integration.servers import HOST, MailServer, environment, mysql_section, program, s3_section
 from tests.support import mariadb
 
@@ -177,6 +182,51 @@ def test_embedded_with_no_arguments(tmp_path):
         assert server.stop() == 0
     assert "Traceback" not in server.log(), server.log()[-5000:]
     assert server.log().count("made a self-signed certificate") == 1
+
+
+def test_root_becomes_the_owner(place):
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    can_import = [sys.executable, "-c", "import os; os.setuid(65534); import sqlite3, lightmail.store.sqlite"]
+    if subprocess.run(can_import, env=environment(), capture_output=True, check=False).returncode != 0:
+        pytest.skip("this Python is for root only")
+    server = MailServer(place)
+    change(server, "system", owner="nobody", group="nogroup")
+    server.cli("migrate")
+    server.cli("domain", "add", "example.org")
+    server.account("ada@example.org")
+    server.start()
+    assert server.process is not None
+    status = Path(f"/proc/{server.process.pid}/status").read_text()
+    server.deliver("ada@example.org", message(0))
+    assert server.stop() == 0
+    nobody = pwd.getpwnam("nobody").pw_uid
+    assert re.search(rf"^Uid:(\s+{nobody}){{4}}$", status, re.MULTILINE)
+    owners = {path.stat().st_uid for path in (place / "data").rglob("*")}
+    assert owners == {nobody}
+
+
+def test_logs_in_a_file(server):
+    server.cli("migrate")
+    path = server.directory / "lightmail.log"
+    change(server, "logging", path=path, json="true", level="debug")
+    server.start()
+    path.rename(server.directory / "lightmail.log.1")
+    assert server.process is not None
+    server.process.send_signal(signal.SIGHUP)
+    with socket.create_connection((HOST, server.imap), timeout=10) as client:
+        client.recv(100)
+    assert server.stop() == 0
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    assert records[-1]["message"] == "Server Shut Down."
+    assert {"time", "level", "source", "message"} <= set(records[0])
+    assert "ready" in (server.directory / "lightmail.log.1").read_text()
+
+
+def test_the_reason_is_on_standard_error_wherever_the_log_is(server):
+    change(server, "logging", path=server.directory / "lightmail.log")
+    assert "run `lightmail migrate`" in refusal(server)
+    assert "run `lightmail migrate`" in (server.directory / "lightmail.log").read_text()
 
 
 def test_systemd_is_told(server):
