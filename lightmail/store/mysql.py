@@ -57,7 +57,7 @@ class MySqlDatabase(Database):
         pool, self._pool = self._pool, None
         if pool is not None:
             await self._gate.drained()
-            pool.close()
+            await pool.stop()
 
     async def check(self) -> None:
         await self._aside(mysql_checks.check, self._config)

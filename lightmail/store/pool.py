@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Final, ParamSpec, TypeVar
 
 from twisted.enterprise import adbapi
-from twisted.internet.threads import deferToThreadPool
+
+from lightmail.threads import BoundedPool
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+_QUEUE: Final = 1000
 
 
 class Link(adbapi.Connection):
@@ -31,23 +34,23 @@ class Link(adbapi.Connection):
         """Close the connection and make a new one."""
         self.reconnect()  # type: ignore[no-untyped-call]
 
-    def commit(self) -> None:
-        """Nothing: what was begun has been committed already."""
+    def drop_if_broken(self) -> None:
+        """Have the next call make a new connection when this one is closed."""
+        # `renew` may have closed this one, and then found no other.
+        kept = self._pool.connections.get(self._pool.threadID())
+        if kept is not None and not getattr(kept, "open", True):
+            self._pool.disconnect(kept)
 
-    def rollback(self) -> None:
-        """Nothing is open any more; a connection that broke is dropped, so that the next call makes a new one."""
-        if self._connection is not None and not getattr(self._connection, "open", True):
-            self._pool.disconnect(self._connection)
 
-
-class _AdbapiPool(adbapi.ConnectionPool):
+class _Keeper(adbapi.ConnectionPool):
     connectionFactory = Link
 
 
 class Pool:
     """At most `connections` threads, each with a connection of its own from ``driver.connect(**arguments)``.
 
-    `prepare` sets up each new connection.
+    Twisted's adbapi makes and keeps the connections; the threads are ours, because a SQLite read handed over
+    to Twisted's costs a quarter more. `prepare` sets up each new connection.
     """
 
     def __init__(
@@ -59,26 +62,34 @@ class Pool:
         prepare: Callable[[Any], None],
         reactor: Any,
     ) -> None:
-        make: Any = _AdbapiPool
-        self._reactor = reactor
-        self._pool: Any = make(
+        make: Any = _Keeper
+        self._keeper: Any = make(
             driver, cp_min=0, cp_max=connections, cp_openfun=prepare, cp_reactor=reactor, **arguments
         )
+        # The queue is for calls whose caller was cancelled; others wait before they come here.
+        self._threads = BoundedPool("database", connections, _QUEUE, reactor=reactor)
 
     def start(self) -> None:
         """Open for calls."""
-        self._pool.start()
+        self._threads.start()
 
-    def close(self) -> None:
-        """Close the connections. The caller has seen to it that no call runs any more."""
-        self._pool.close()
+    async def stop(self) -> None:
+        """Let the calls that run end, then close the connections."""
+        await self._threads.stop()
+        self._keeper.close()
 
     async def run(self, fn: Callable[Concatenate[Link, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of `fn` in a thread, with that thread's connection."""
-        result: T = await self._pool.runWithConnection(fn, *args, **kwargs)
-        return result
+
+        def on_link() -> T:
+            link = Link(self._keeper)
+            try:
+                return fn(link, *args, **kwargs)
+            finally:
+                link.drop_if_broken()
+
+        return await self._threads.run(on_link)
 
     async def aside(self, fn: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         """The result of `fn` in a thread, without a connection."""
-        result: T = await deferToThreadPool(self._reactor, self._pool.threadpool, fn, *args, **kwargs)
-        return result
+        return await self._threads.run(fn, *args, **kwargs)

@@ -91,8 +91,8 @@ class SqliteDatabase(Database):
         await self._gate.drained()
         if self._writing is not None:
             await self._writing
-        readers.close()
-        writer.close()
+        await readers.stop()
+        await writer.stop()
 
     async def check(self) -> None:
         await self._aside(sqlite_link.check)
