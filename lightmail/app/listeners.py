@@ -13,6 +13,7 @@ from twisted.internet.defer import maybeDeferred
 from twisted.logger import Logger
 from twisted.protocols.tls import TLSMemoryBIOFactory
 
+from lightmail.app.privileges import owner_id
 from lightmail.app.sockets import bind_tcp, bind_unix, listen
 from lightmail.config import Config
 
@@ -64,7 +65,10 @@ class Listeners:
             door.bound.close()
         ports, self._ports = self._ports, []
         for port in ports:
-            await maybeDeferred(port.stopListening)
+            try:
+                await maybeDeferred(port.stopListening)
+            except OSError as error:  # such as a Unix socket in a directory that is not ours
+                log.warn("a listener did not close cleanly: {error}", error=error)
 
     def _bind_all(self) -> None:
         config = self._config
@@ -75,7 +79,8 @@ class Listeners:
                 self._tcp(name, "ssl_port", service.bind, service.ssl_port, tls=True)
         if config.lmtp is not None and config.lmtp.socket:
             lmtp, where = config.lmtp, "[lmtp] socket"
-            bound = bind_unix(where, config.lmtp.socket, lmtp.socket_mode, lmtp.socket_group)
+            owner = owner_id(config.system)
+            bound = bind_unix(where, config.lmtp.socket, lmtp.socket_mode, lmtp.socket_group, owner)
             self._doors.append(_Door("lmtp", where, bound))
         if config.lmtp is not None and config.lmtp.port:
             self._tcp("lmtp", "port", config.lmtp.bind, config.lmtp.port)

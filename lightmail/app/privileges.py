@@ -23,6 +23,11 @@ def prepare_directory(system: SystemConfig) -> None:
         raise StartupError(f"[system] data_directory: {path} cannot be made: {error.strerror}") from None
 
 
+def owner_id(system: SystemConfig) -> int:
+    """The user id that `drop` will take on; -1 where it changes nothing. Raises StartupError."""
+    return _ids(system)[0] if os.geteuid() == 0 and system.owner is not None else -1
+
+
 def drop(system: SystemConfig) -> None:
     """Become ``owner`` and ``group`` where the process is root and they are configured. Raises StartupError."""
     if os.geteuid() != 0 or (system.owner is None and system.group is None):

@@ -13,7 +13,7 @@ import socket
 import stat
 from typing import Any
 
-from twisted.internet.interfaces import IListeningPort
+from twisted.internet import unix
 
 from lightmail.errors import StartupError
 
@@ -35,8 +35,11 @@ def bind_tcp(where: str, address: str, port: int) -> socket.socket:
     return bound
 
 
-def bind_unix(where: str, path: str, mode: int, group: str | None) -> socket.socket:
-    """A bound Unix socket with the given permissions; the leftover of a server that is gone is replaced."""
+def bind_unix(where: str, path: str, mode: int, group: str | None, owner: int = -1) -> socket.socket:
+    """A bound Unix socket with the given permissions; the leftover of a server that is gone is replaced.
+
+    `owner` is the user id that the server will have when it listens; -1: the present one.
+    """
     bound: socket.socket | None = None
     try:
         _remove_leftover(where, path)
@@ -46,8 +49,7 @@ def bind_unix(where: str, path: str, mode: int, group: str | None) -> socket.soc
             bound.bind(path)
         finally:
             os.umask(old)
-        if group is not None:
-            os.chown(path, -1, grp.getgrnam(group).gr_gid)
+        os.chown(path, owner, -1 if group is None else grp.getgrnam(group).gr_gid)
         os.chmod(path, mode)
     except OSError as error:
         if bound is not None:
@@ -56,18 +58,30 @@ def bind_unix(where: str, path: str, mode: int, group: str | None) -> socket.soc
     return bound
 
 
-def listen(reactor: Any, where: str, bound: socket.socket, factory: Any) -> IListeningPort:
-    """Let clients in: listen on a bound socket, which the port then owns."""
+def listen(reactor: Any, where: str, bound: socket.socket, factory: Any) -> Any:
+    """Let clients in: listen on a bound socket, which the IListeningPort returned then owns. Raises StartupError."""
+    if bound.family == socket.AF_UNIX:
+        return _listen_unix(reactor, bound, factory)
     try:
         bound.listen(_BACKLOG)
     except OSError as error:
         # Two processes may bind one port as long as neither listens; the second to listen is told here.
-        name = bound.getsockname()
+        address, port = bound.getsockname()[:2]
         bound.close()
-        raise StartupError(f"{where}: {_why_tcp(error, *name[:2]) if isinstance(name, tuple) else error}") from None
-    port: IListeningPort = reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
+        raise StartupError(f"{where}: {_why_tcp(error, address, port)}") from None
+    listening = reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
     bound.close()  # adoptStreamPort has duplicated the descriptor
-    return port
+    return listening
+
+
+def _listen_unix(reactor: Any, bound: socket.socket, factory: Any) -> Any:
+    """As `reactor.adoptStreamPort`, which would open the socket to everybody (0666) for it knows no mode."""
+    mode = stat.S_IMODE(os.stat(bound.getsockname()).st_mode)
+    listening: Any = unix.Port._fromListeningDescriptor(reactor, bound.fileno(), factory)
+    listening.mode, listening.backlog = mode, _BACKLOG
+    listening.startListening()
+    bound.close()
+    return listening
 
 
 def _why_tcp(error: OSError, address: str, port: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import grp
 import json
 import os
 import pwd
@@ -10,6 +11,7 @@ import shutil
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
 from contextlib import suppress
@@ -191,7 +193,10 @@ def test_root_becomes_the_owner(place):
     if subprocess.run(can_import, env=environment(), capture_output=True, check=False).returncode != 0:
         pytest.skip("this Python is for root only")
     server = MailServer(place)
+    (place / "run").mkdir()
+    shutil.chown(place / "run", "nobody")
     change(server, "system", owner="nobody", group="nogroup")
+    change(server, "lmtp", socket=place / "run" / "lmtp.sock", socket_mode="0640", socket_group="daemon")
     server.cli("migrate")
     server.cli("domain", "add", "example.org")
     server.account("ada@example.org")
@@ -199,11 +204,28 @@ def test_root_becomes_the_owner(place):
     assert server.process is not None
     status = Path(f"/proc/{server.process.pid}/status").read_text()
     server.deliver("ada@example.org", message(0))
+    door = (place / "run" / "lmtp.sock").stat()
     assert server.stop() == 0
+    assert list((place / "run").iterdir()) == []
     nobody = pwd.getpwnam("nobody").pw_uid
     assert re.search(rf"^Uid:(\s+{nobody}){{4}}$", status, re.MULTILINE)
     owners = {path.stat().st_uid for path in (place / "data").rglob("*")}
     assert owners == {nobody}
+    assert (stat.S_IMODE(door.st_mode), door.st_uid, door.st_gid) == (0o640, nobody, grp.getgrnam("daemon").gr_gid)
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o660, 0o666])
+def test_the_socket_has_the_permissions_that_are_configured(server, mode):
+    server.cli("migrate")
+    change(server, "lmtp", socket_mode=f"{mode:o}")
+    server.start()
+    assert stat.S_IMODE(server.socket.stat().st_mode) == mode
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
+        client.settimeout(10)
+        client.connect(str(server.socket))
+        assert client.recv(100).startswith(b"220 mail.example.org LMTP")
+    assert server.stop() == 0
+    assert not server.socket.exists()
 
 
 def test_logs_in_a_file(server):
