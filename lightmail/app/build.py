@@ -216,9 +216,10 @@ async def _open_listeners(
 
     async def stop() -> None:
         readiness.stop()
-        await listeners.close()
+        await listeners.close(keep="api")  # which tells a balancer that we are stopping
         ends = [factory.drain(drain_seconds) for name, factory in factories.items() if name != "api"]
         await DeferredList([Deferred.fromCoroutine(end) for end in ends], consumeErrors=True)
+        await listeners.close()
 
     await parts.start(Part("listeners", start, stop, drain_seconds + _MARGIN_SECONDS))
 

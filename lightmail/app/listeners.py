@@ -36,7 +36,7 @@ class Listeners:
     def __init__(self, config: Config) -> None:
         self._config = config
         self._doors: list[_Door] = []
-        self._ports: list[Any] = []  # of IListeningPort
+        self._ports: list[tuple[str, Any]] = []  # each IListeningPort with its service
 
     def bind(self) -> None:
         """Take the addresses without letting anybody in. Raises StartupError, and then holds none of them."""
@@ -56,15 +56,18 @@ class Listeners:
             if door.tls:
                 factory = TLSMemoryBIOFactory(tls, False, factory, clock=reactor)
                 factory.noisy = False
-            self._ports.append(listen(reactor, door.where, door.bound, factory))
-            log.info("{service} listens on {address}", service=door.where, address=_name(self._ports[-1]))
+            port = listen(reactor, door.where, door.bound, factory)
+            self._ports.append((door.service, port))
+            log.info("{service} listens on {address}", service=door.where, address=_name(port))
 
-    async def close(self) -> None:
-        """Let nobody in any more; who is in stays."""
+    async def close(self, *, keep: str | None = None) -> None:
+        """Let nobody in any more, except to the service `keep`; who is in stays."""
         for door in self._doors:
             door.bound.close()
-        ports, self._ports = self._ports, []
-        for port in ports:
+        self._doors.clear()
+        closing = [port for service, port in self._ports if service != keep]
+        self._ports = [(service, port) for service, port in self._ports if service == keep]
+        for port in closing:
             try:
                 await maybeDeferred(port.stopListening)
             except OSError as error:  # such as a Unix socket in a directory that is not ours

@@ -9,6 +9,7 @@ from typing import Any, Final
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
+from twisted.protocols.policies import WrappingFactory
 from twisted.web.pages import notFound
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Request, Site
@@ -145,8 +146,21 @@ class _Ready(_Page):
         return NOT_DONE_YET
 
 
-def make_site(readiness: Readiness, reactor: Any) -> Site:
-    """The factory of the HTTP listener."""
+class _Bounded(WrappingFactory):
+    """Closes connections that are too many at once: they would take descriptors from the mail services."""
+
+    noisy = False
+
+    def __init__(self, site: Site, connections: int) -> None:
+        super().__init__(site)  # type: ignore[no-untyped-call]
+        self._connections = connections
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return super().buildProtocol(addr) if len(self.protocols) < self._connections else None
+
+
+def make_site(readiness: Readiness, reactor: Any, connections: int = 200) -> Any:
+    """The factory of the HTTP listener, for so many connections at once."""
     pages: dict[bytes, Any] = {b"health": _Health(), b"ready": _Ready(readiness), b"metrics": _Metrics()}
     root = _Root()  # type: ignore[no-untyped-call]
     for name, page in pages.items():
@@ -154,4 +168,4 @@ def make_site(readiness: Readiness, reactor: Any) -> Site:
     site = _Site(root, requestFactory=_Request, timeout=_IDLE_SECONDS, reactor=reactor)  # type: ignore[no-untyped-call]
     site.displayTracebacks = False
     site.noisy = False
-    return site
+    return _Bounded(site, connections)

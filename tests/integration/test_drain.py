@@ -77,6 +77,7 @@ def test_sigterm_drains(server):
     assert imap.file.readline().startswith(b"* BYE")
     assert idle.file.readline().startswith(b"421")
     pop3.file.read()  # it is closed
+    assert server.checks() == {"server": "stopping"}
     busy.send(octets[100:] + b".\r\n")
     assert busy.file.readline().startswith(b"250")
     assert busy.file.readline().startswith(b"421")

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import http.client
 import json
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import pytest
 from twisted.internet import reactor
@@ -22,7 +25,7 @@ class Site:
         self.failing = self.hanging = False
         self.asked = 0
         self.readiness = Readiness({"database": self._check, "objects": self._fine}, reactor, 0.2)
-        self.port = call(reactor.listenTCP, 0, make_site(self.readiness, reactor), 50, "127.0.0.1")
+        self.port = call(reactor.listenTCP, 0, make_site(self.readiness, reactor, 3), 50, "127.0.0.1")
 
     async def _check(self) -> None:
         self.asked += 1
@@ -111,3 +114,22 @@ def test_other_pages_and_methods(site):
 def test_a_big_body_is_cut_off(site):
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         site.get("/health", "POST", **{"Content-Length": str(1 << 30)})
+
+
+def test_connections_are_bounded(site):
+    held = [socket.create_connection(("127.0.0.1", site.port.getHost().port), timeout=5) for _ in range(4)]
+    assert held[3].recv(1) == b""
+    for connection in held:
+        connection.close()
+    assert eventually(lambda: site.get("/health")[0] == 200)
+
+
+def eventually(ask: Callable[[], bool]) -> bool:
+    """Whether it becomes true within some seconds; a refused connection is not."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        with suppress(OSError, http.client.HTTPException):
+            if ask():
+                return True
+        time.sleep(0.01)
+    return False
