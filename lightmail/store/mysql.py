@@ -18,7 +18,7 @@ from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database, Meter
 from lightmail.store.faults import Conflict, LostLink
 from lightmail.store.gate import Gate
-from lightmail.store.mysql_link import MySqlCursor, connect_arguments, prepare
+from lightmail.store.mysql_link import ANSWER_SECONDS, MySqlCursor, connect_arguments, prepare
 from lightmail.store.pool import Link, Pool
 
 P = ParamSpec("P")
@@ -36,10 +36,10 @@ class MySqlDatabase(Database):
 
     dialect = "mysql"
 
-    def __init__(self, config: DatabaseConfig, *, reactor: Any) -> None:
+    def __init__(self, config: DatabaseConfig, *, reactor: Any, answer_seconds: float = ANSWER_SECONDS) -> None:
         super().__init__(connections=config.pool_size, reactor=reactor)
         self._config = config
-        self._arguments = connect_arguments(config)
+        self._arguments = connect_arguments(config, answer_seconds)
         self._gate = Gate(config.pool_size, waiting=_WAITING, wait_seconds=_WAIT_SECONDS, reactor=reactor)
         self._pool: Pool | None = None
 

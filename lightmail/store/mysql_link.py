@@ -24,7 +24,7 @@ RawConnection: TypeAlias = "Connection[Any]"
 
 LOCK_WAIT_SECONDS: Final = 3
 # The longest silence of the server within a statement or a COMMIT; far above what our largest statements take.
-ANSWER_SECONDS: Final = 30
+ANSWER_SECONDS: Final = 30.0
 
 # So many rows at most become one text: some 100 KiB, far below max_allowed_packet and group_concat_max_len.
 _PACKED_ROWS: Final = 1024
@@ -70,8 +70,8 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:
-    """What `pymysql.connect` is called with."""
+def connect_arguments(config: DatabaseConfig, answer_seconds: float) -> dict[str, Any]:
+    """What `pymysql.connect` is called with. A server silent for `answer_seconds` counts as lost."""
     place: dict[str, Any] = (
         {"unix_socket": config.socket} if config.socket else {"host": config.host, "port": config.port}
     )
@@ -85,8 +85,8 @@ def connect_arguments(config: DatabaseConfig) -> dict[str, Any]:
         "autocommit": True,
         "client_flag": CLIENT.FOUND_ROWS | CLIENT.MULTI_STATEMENTS,
         "connect_timeout": config.connect_timeout_seconds,
-        "read_timeout": ANSWER_SECONDS,
-        "write_timeout": ANSWER_SECONDS,
+        "read_timeout": answer_seconds,
+        "write_timeout": answer_seconds,
     }
 
 

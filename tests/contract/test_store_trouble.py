@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from lightmail.store import messages
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database, open_database
 from lightmail.store.faults import CommitUnknown, Conflict
+from lightmail.store.mysql import MySqlDatabase
 from tests.support import mariadb
 from tests.support.cutproxy import CutProxy, Loss, cut_proxy
 from tests.support.reactor import run
@@ -414,6 +416,33 @@ def test_an_outage_is_transient_and_over_when_it_is_over(proxied: tuple[Store, C
         store.usage(account)
     proxy.refusing = False
     assert run(append(store.tx, account, inbox, [NewMessage(blob(), NONE, NOW_US)])).uids == [1]
+
+
+def test_a_server_that_falls_silent_is_waited_for_so_long_and_no_longer(proxied: tuple[Store, CutProxy]) -> None:
+    store, proxy = proxied
+    account = store.account()
+    inbox = store.mailbox(account).id
+    config = replace(mariadb.server().config(maria_name(store)), socket=None, port=proxy.port)
+    impatient = MySqlDatabase(config, reactor=reactor, answer_seconds=0.3)
+
+    def write(cursor: Cursor) -> None:
+        cursor.execute("UPDATE mailboxes SET recent_uid = 1 WHERE id = %s", (inbox,))
+        proxy.stalled.set()
+
+    async def scenario() -> None:
+        await impatient.start()
+        began = time.monotonic()
+        with pytest.raises(CommitUnknown):
+            await impatient.attempt("test", write)
+        for way in (impatient.read, impatient.attempt):
+            with pytest.raises((Unavailable, Conflict)):
+                await way("test", lambda cursor: cursor.execute("SELECT 1"))
+        assert time.monotonic() - began < 5
+        proxy.stalled.clear()
+        assert await impatient.read("test", lambda cursor: cursor.execute("SELECT 1")) == 1
+        await impatient.stop()
+
+    run(scenario())
 
 
 def test_a_second_database_on_the_same_rows(tmp_path: Path) -> None:

@@ -21,12 +21,16 @@ class Loss(Enum):
 
 
 class CutProxy:
-    """Forwards connections to `target`; the next COMMIT meets `loss`, and then its connection to the client ends."""
+    """Forwards connections to `target`; the next COMMIT meets `loss`, and then its connection to the client ends.
+
+    While `refusing` it takes no new connections; while `stalled` is set it swallows what clients say.
+    """
 
     def __init__(self, target: tuple[str, int]) -> None:
         self.loss = Loss.NOTHING
         self.cuts = 0
         self.refusing = False
+        self.stalled = threading.Event()
         self._target = target
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._sockets: list[socket.socket] = []
@@ -85,7 +89,8 @@ class CutProxy:
                     if loss is Loss.COMMIT:
                         server.shutdown(socket.SHUT_RDWR)
                     return
-                server.sendall(data)
+                if not self.stalled.is_set():
+                    server.sendall(data)
         with suppress(OSError):
             server.shutdown(socket.SHUT_WR)
 
