@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -253,6 +254,25 @@ def test_deliveries_and_deletes_of_many_accounts_cross_without_loss(store: Store
     for place in places:
         assert store.uids(place.mailbox) == list(range(1, 21))
         assert store.usage(place.account) == (20_000, 20)
+
+
+# --- a full disk under SQLite ---
+
+
+def test_a_full_disk_is_transient_and_harms_nothing(tmp_path: Path) -> None:
+    with fresh_config("sqlite", tmp_path) as config, open_store(config) as store:
+        account = store.account()
+        inbox = store.fill(account, "INBOX", [NONE])
+        pages = store.count("PRAGMA page_count")
+        store.execute(f"PRAGMA max_page_count = {pages}")
+        heavy = [NewMessage(blob(header=os.urandom(200_000)), NONE, NOW_US)]
+        light = store_flags(store.tx, account, inbox, [1], FlagMode.ADD, [b"\\Seen"])
+        outcomes = together(*(append(store.tx, account, inbox, heavy) for _ in range(3)), light)
+        assert all(isinstance(outcome, Unavailable) for outcome in outcomes[:3])
+        assert store.uids(inbox) == [1]
+        assert store.usage(account) == (1000, 1)
+        store.execute("PRAGMA max_page_count = 1000000")
+        assert run(append(store.tx, account, inbox, heavy)).uids == [2]
 
 
 # --- a real MariaDB in trouble ---
