@@ -262,7 +262,8 @@ def test_fetchmail(production, filled, needs, tmp_path, protocol):
         f'nokeep fetchall mda "{mda}"\n'
     )
     rc.chmod(0o600)
-    command = ("fetchmail", "-f", rc, "--nosyslog", "--nodetach", "--auth", "password")
+    # A pid file of its own: root's is one for the whole host.
+    command = ("fetchmail", "-f", rc, "--nosyslog", "--nodetach", "--pidfile", tmp_path / "pid", "--auth", "password")
     run(*command, cwd=tmp_path, FETCHMAILHOME=str(tmp_path))
     with_all = mailbox.mbox(str(box))
     numbers = sorted(number_of(bytes(found)) for found in with_all)
