@@ -174,7 +174,6 @@ class LimitsConfig:
     append_octets: int = setting(50 * _MIB, octets(1, 1 << 30))
     mailbox_name_octets: int = setting(1000, octets(64, 1000))
     mailbox_depth: int = setting(20, integer(1, 100))
-    nesting: int = setting(32, integer(4, 100))
     search_keys: int = setting(64, integer(1, 10_000))
     bad_commands_before_login: int = setting(3, integer(1, 1000))
     bad_commands: int = setting(20, integer(1, 100_000))
