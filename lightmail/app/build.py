@@ -36,6 +36,7 @@ from lightmail.objects.backends import ObjectStore, open_store
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.cache import DiskCache, MemoryCache
 from lightmail.objects.spool import Spools
+from lightmail.operations.housekeeping import Housekeeping
 from lightmail.operations.transactions import Transactions
 from lightmail.pop3.factory import Pop3Factory
 from lightmail.pop3.services import Pop3Services
@@ -105,6 +106,7 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
     notifier = Notifier(reactor)
     poll = Poll(notifier, lambda ids: database.read("poll", mailboxes.modseqs_txn, ids), reactor=reactor)
     await parts.start(_service_part("notify", poll))
+    await parts.start(_service_part("housekeeping", Housekeeping(database, reactor=reactor)))
 
     hashing = BoundedPool(
         "passwords", limits.password_threads or os.cpu_count() or 1, limits.password_queue, reactor=reactor

@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from twisted.internet import reactor
+from twisted.internet.task import Clock, deferLater
 
 from lightmail.errors import AlreadyExists, Cannot, InUse, Invalid, MailError, NoSuchAccount
 from lightmail.model import Account
 from lightmail.operations import accounts, housekeeping, maildrop
 from lightmail.store import accounts as rows
 from lightmail.store.addresses import normalised
-from tests.support.reactor import run
+from tests.support.reactor import call, run
 from tests.support.storekit import BACKENDS, Store, fresh_config, open_store, together
 
 NONE: tuple[bytes, ...] = ()
@@ -203,3 +205,24 @@ def test_old_marks_are_forgotten(store: Store) -> None:
     assert run(housekeeping.forget(store.database)) == 0
     assert store.count("SELECT COUNT(*) FROM operations WHERE committed_at < 5") == 0
     assert store.count("SELECT COUNT(*) FROM operations") > 0
+
+
+def test_housekeeping_goes_round_until_it_is_stopped(store: Store) -> None:
+    clock = Clock()
+    service = housekeeping.Housekeeping(store.database, reactor=clock)
+    store.execute("INSERT INTO operations (id, committed_at) VALUES (%s, 1)", b"\xff" * 16)
+    call(service.startService)
+
+    async def gone() -> None:
+        clock.advance(3600)
+        while not clock.getDelayedCalls():
+            await deferLater(reactor, 0.01)
+
+    run(gone())
+    assert store.count("SELECT COUNT(*) FROM operations WHERE committed_at = 1") == 0
+    call(service.stopService)
+    assert clock.getDelayedCalls() == []
+    call(service.startService)
+    call(clock.advance, 3600)
+    call(service.stopService)
+    assert clock.getDelayedCalls() == [], "a round that was under way does not start another"
