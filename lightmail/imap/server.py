@@ -378,11 +378,15 @@ class ImapServer(imap4.IMAP4Server):
         self._output.write(b"%b %b %b%b\r\n" % (tag, completion.status, code, text))
 
     def _too_many_bad(self, completion: Completion) -> bool:
+        """Whether the client sends nothing but bad commands. A good one wipes the slate clean once it has logged in:
+        a session of days may well send a bad one now and then."""
+        before_login = self.state == "unauth"
         if completion.status != b"BAD":
+            if not before_login:
+                self._bad_commands = 0
             return False
         limits = self.services.limits
         self._bad_commands += 1
-        before_login = self.state == "unauth"
         return self._bad_commands >= (limits.bad_commands_before_login if before_login else limits.bad_commands)
 
     # -- odds and ends
