@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
-from lightmail.errors import NoSuchDestination, TooBig
+from lightmail.errors import Invalid, NoSuchDestination, TooBig
 from lightmail.imap.commands import AUTH, Command, Completion
 from lightmail.imap.flags import settable
 from lightmail.imap.tokens import Bad, Tokens
@@ -68,9 +68,9 @@ async def _accept(session: ImapServer, tokens: Tokens, octets: int) -> Spool | N
     tokens.end()
     if octets > session.services.limits.append_octets:
         raise TooBig
-    if not octets:
-        raise Bad("A message has at least one octet")
     await _mailbox(session, target.name)
+    if not octets:
+        raise Invalid("A message has at least one octet.")
     return session.services.spools.new()
 
 
