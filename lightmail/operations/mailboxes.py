@@ -118,7 +118,7 @@ def _rename_txn(cursor: Cursor, account: AccountId, old: str, new: str) -> Chang
     if old == INBOX:
         return _rename_inbox(cursor, account, existing, new)
     moving = [mailbox for name, mailbox in existing.items() if name == old or is_below(name, old)]
-    if old not in existing:
+    if not moving:  # a name that only has mailboxes below it is renamed by renaming them
         raise NoSuchMailbox
     if is_below(new, old):
         raise Cannot("A mailbox cannot be moved into itself.")
