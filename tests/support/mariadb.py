@@ -87,6 +87,7 @@ def _program(name: str) -> str | None:
 def server() -> Server:
     """The session's private server, started on first use and stopped at exit."""
     directory = Path(tempfile.mkdtemp(prefix="lightmail-mariadb-"))
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
     as_user: list[str] = []
     if os.geteuid() == 0:
         # The server refuses to run as root; the directory must be its own, below one that it can reach.
@@ -126,7 +127,7 @@ def server() -> Server:
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    atexit.register(_stop, process, directory)
+    atexit.register(_stop, process)
     found = Server("127.0.0.1", port, "root", "", f"{directory}/socket", process.pid)
     _wait(found, process, log)
     with found.connect() as connection, connection.cursor() as cursor:
@@ -161,14 +162,13 @@ def _wait(found: Server, process: subprocess.Popen[bytes], log: Path) -> None:
             time.sleep(0.05)
 
 
-def _stop(process: subprocess.Popen[bytes], directory: Path) -> None:
+def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(30)
     except subprocess.TimeoutExpired:
         process.kill()
         process.wait()
-    shutil.rmtree(directory, ignore_errors=True)
 
 
 @cache
