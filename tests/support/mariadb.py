@@ -86,57 +86,97 @@ def _program(name: str) -> str | None:
 @cache
 def server() -> Server:
     """The session's private server, started on first use and stopped at exit."""
-    directory = Path(tempfile.mkdtemp(prefix="lightmail-mariadb-"))
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    as_user: list[str] = []
-    if os.geteuid() == 0:
-        # The server refuses to run as root; the directory must be its own, below one that it can reach.
-        as_user = ["--user=mysql"]
-        shutil.chown(directory, "mysql", "mysql")
-    options = [*as_user, f"--datadir={directory}/data", f"--tmpdir={directory}"]
-    install, daemon = _program("mariadb-install-db"), _program("mariadbd")
-    assert install is not None
-    assert daemon is not None
-    installed = subprocess.run(
-        [install, "--no-defaults", *options, "--auth-root-authentication-method=normal", "--skip-test-db"],
-        cwd=directory,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert installed.returncode == 0, installed.stdout + installed.stderr
-    port = _free_port()
-    log = directory / "error.log"
-    process = subprocess.Popen(
-        [
-            daemon,
-            "--no-defaults",
-            *options,
-            f"--socket={directory}/socket",
-            "--bind-address=127.0.0.1",
-            f"--port={port}",
-            f"--pid-file={directory}/pid",
-            f"--log-error={log}",
-            "--innodb-flush-log-at-trx-commit=1",
-            "--innodb-buffer-pool-size=64M",
-            "--innodb-log-file-size=64M",
-            "--skip-log-bin",
-            "--max-connections=100",
-        ],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    atexit.register(_stop, process)
-    found = Server("127.0.0.1", port, "root", "", f"{directory}/socket", process.pid)
-    _wait(found, process, log)
-    with found.connect() as connection, connection.cursor() as cursor:
-        # Debian's root logs in by socket only; tests over TCP need a user of their own.
-        cursor.execute("CREATE USER 'lightmail'@'127.0.0.1' IDENTIFIED BY 'lightmail'")
-        cursor.execute("GRANT ALL ON *.* TO 'lightmail'@'127.0.0.1' WITH GRANT OPTION")
-        cursor.execute("CREATE USER 'lightmail'@'localhost' IDENTIFIED BY 'lightmail'")
-        cursor.execute("GRANT ALL ON *.* TO 'lightmail'@'localhost' WITH GRANT OPTION")
-    return Server("127.0.0.1", port, "lightmail", "lightmail", f"{directory}/socket", process.pid)
+    return Private().server
+
+
+class Private:
+    """A server of one's own, started when it is made. `stop` and `start` keep its data: an outage to test against."""
+
+    def __init__(self) -> None:
+        self.directory = Path(tempfile.mkdtemp(prefix="lightmail-mariadb-"))
+        atexit.register(self.remove)
+        self._options = [f"--datadir={self.directory}/data", f"--tmpdir={self.directory}"]
+        if os.geteuid() == 0:
+            # The server refuses to run as root; the directory must be its own, below one that it can reach.
+            self._options.append("--user=mysql")
+            shutil.chown(self.directory, "mysql", "mysql")
+        self._process: subprocess.Popen[bytes] | None = None
+        self._port = _free_port()
+        self._install()
+        self.start()
+        with self._as("root", "").connect() as connection, connection.cursor() as cursor:
+            # Debian's root logs in by socket only; tests over TCP need a user of their own.
+            cursor.execute("CREATE USER 'lightmail'@'127.0.0.1' IDENTIFIED BY 'lightmail'")
+            cursor.execute("GRANT ALL ON *.* TO 'lightmail'@'127.0.0.1' WITH GRANT OPTION")
+            cursor.execute("CREATE USER 'lightmail'@'localhost' IDENTIFIED BY 'lightmail'")
+            cursor.execute("GRANT ALL ON *.* TO 'lightmail'@'localhost' WITH GRANT OPTION")
+
+    @property
+    def server(self) -> Server:
+        """Where it is, as the user `lightmail`."""
+        return self._as("lightmail", "lightmail")
+
+    def _as(self, user: str, password: str) -> Server:
+        pid = self._process.pid if self._process is not None else None
+        return Server("127.0.0.1", self._port, user, password, f"{self.directory}/socket", pid)
+
+    def _install(self) -> None:
+        program = _program("mariadb-install-db")
+        assert program is not None
+        installed = subprocess.run(
+            [program, "--no-defaults", *self._options, "--auth-root-authentication-method=normal", "--skip-test-db"],
+            cwd=self.directory,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert installed.returncode == 0, installed.stdout + installed.stderr
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        program = _program("mariadbd")
+        assert program is not None
+        log = self.directory / "error.log"
+        self._process = subprocess.Popen(
+            [
+                program,
+                "--no-defaults",
+                *self._options,
+                f"--socket={self.directory}/socket",
+                "--bind-address=127.0.0.1",
+                f"--port={self._port}",
+                f"--pid-file={self.directory}/pid",
+                f"--log-error={log}",
+                "--innodb-flush-log-at-trx-commit=1",
+                "--innodb-buffer-pool-size=64M",
+                "--innodb-log-file-size=64M",
+                "--skip-log-bin",
+                "--max-connections=100",
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        _wait(self._as("root", ""), self._process, log)
+
+    def stop(self, *, crash: bool = False) -> None:
+        """Stop it, in order or as a crash would; its data stays."""
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if crash:
+            process.kill()
+        process.terminate()
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+    def remove(self) -> None:
+        """Stop it for good."""
+        self.stop()
+        shutil.rmtree(self.directory, ignore_errors=True)
 
 
 def _free_port() -> int:
@@ -160,15 +200,6 @@ def _wait(found: Server, process: subprocess.Popen[bytes], log: Path) -> None:
                 text = log.read_text(errors="replace") if log.exists() else "no log"
                 raise RuntimeError(f"MariaDB did not start: {text[-2000:]}") from None
             time.sleep(0.05)
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(30)
-    except subprocess.TimeoutExpired:
-        process.kill()
-        process.wait()
 
 
 @cache
