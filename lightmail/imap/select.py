@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lightmail.imap.commands import AUTH, OK, SELECT, Command, Completion, no_arguments
 from lightmail.imap.sync import flag_lines
-from lightmail.imap.tokens import Tokens
+from lightmail.imap.tokens import Tokens, mailbox_name
 from lightmail.operations.expunge import expunge
 
 if TYPE_CHECKING:
@@ -14,29 +14,30 @@ if TYPE_CHECKING:
     from lightmail.imap.server import ImapServer
 
 
-def _parse_name(tokens: Tokens) -> str:
+def _parse_name(tokens: Tokens) -> bytes:
+    """The name as it was written: one that names nothing closes the mailbox that is open like any that is not there."""
     tokens.sp()
-    name = tokens.mailbox()
+    name = tokens.astring()
     tokens.end()
     return name
 
 
-async def _select(session: ImapServer, name: str) -> Completion:
+async def _select(session: ImapServer, name: bytes) -> Completion:
     await _open(session, name, read_only=False)
     return Completion(code=b"READ-WRITE")
 
 
-async def _examine(session: ImapServer, name: str) -> Completion:
+async def _examine(session: ImapServer, name: bytes) -> Completion:
     await _open(session, name, read_only=True)
     return Completion(code=b"READ-ONLY")
 
 
-async def _open(session: ImapServer, name: str, read_only: bool) -> None:
+async def _open(session: ImapServer, name: bytes, read_only: bool) -> None:
     """Open `name` and say what is in it. A mailbox that was open is closed even where this fails (RFC 3501, 6.3.1)."""
     session.deselect()
     if session.account is None:
         raise RuntimeError("nobody is logged in")
-    selected = await session.account.open(name, read_only)
+    selected = await session.account.open(mailbox_name(name), read_only)
     session.select(selected)
     await session.write(_greeting(selected))
 
