@@ -10,8 +10,11 @@ from lightmail.imap.commands import Command
 from lightmail.imap.framing import Frame
 from lightmail.imap.tokens import Tokens
 
-# RFC 3501: a tag is ASTRING-CHARs except "+". A UID command's name is two words.
-_HEAD: Final = re.compile(rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255})(?: +((?:UID +)?[A-Z0-9]{1,32})(?![^ ]))?', re.I)
+# RFC 3501: a tag is ASTRING-CHARs except "+", up to a space: the beginning of something else is nobody's tag. A UID
+# command's name is two words.
+_HEAD: Final = re.compile(
+    rb'([^\x00-\x20\x7f-\xff(){%*"\\+]{1,255})(?![^ ])(?: +((?:UID +)?[A-Z0-9]{1,32})(?![^ ]))?', re.I
+)
 
 
 class Request:
