@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from lightmail.errors import ReadOnly
+from lightmail.errors import MailError, ReadOnly
 from lightmail.imap.commands import OK, SELECT, Command, Completion
 from lightmail.imap.fetch.items import FLAGS
 from lightmail.imap.fetch.plan import INDEX_MESSAGES, make_plan
@@ -17,6 +18,7 @@ from lightmail.imap.flags import settable
 from lightmail.imap.sequences import SequenceSet
 from lightmail.imap.tokens import Bad, Tokens
 from lightmail.index.keywords import RECENT
+from lightmail.index.view import combine
 from lightmail.model import FlagMode
 from lightmail.operations.flags import store_flags
 
@@ -73,20 +75,25 @@ async def run_store(session: ImapServer, args: StoreArgs, by_uid: bool) -> Compl
     rows = selected.rows(args.numbers, by_uid)
     if not rows.uids:
         return OK
-    index = selected.index
-    # A keyword that is new to the mailbox has no bit yet: then what its flags will be is not known before the sync.
-    known = all(map(index.keywords.mask, args.flags))
-    bits = index.bits(args.flags)
-    expected = selected.view.expect(rows.uids, args.mode, bits) if known else {}
+    told = selected.view.told(rows.uids)
     await store_flags(
         session.services.transactions, selected.account, selected.mailbox.id, rows.uids, args.mode, args.flags
     )
     if args.silent:
-        selected.view.knows(expected)
+        if not all(map(selected.index.keywords.mask, args.flags)):
+            with suppress(MailError):  # the flags are stored: at worst the client hears of them once more
+                await selected.refresh()  # a keyword that was new to the mailbox has a bit now
+        selected.view.knows(_changed(selected, args, told))
     else:
         await session.sync(may_expunge=False)
-        await _tell_unchanged(session, selected, rows, expected, by_uid)
+        await _tell_unchanged(session, selected, rows, _changed(selected, args, told), by_uid)
     return OK
+
+
+def _changed(selected: SelectedMailbox, args: StoreArgs, flags: Mapping[int, int]) -> dict[int, int]:
+    """What the change makes of `flags` by UID, once its keywords are known."""
+    bits = selected.index.bits(args.flags)
+    return {uid: combine(before, args.mode, bits) for uid, before in flags.items()}
 
 
 async def _tell_unchanged(

@@ -187,19 +187,20 @@ class View:
         uids = self.index.columns.uids
         return len(uids) - bisect_right(uids, self._last_uid())
 
-    def expect(self, uids: Iterable[int], mode: FlagMode, bits: int) -> dict[int, int]:
-        """The flags that messages will have by this session's own STORE, for :meth:`knows` once it has succeeded.
+    def told(self, uids: Iterable[int]) -> dict[int, int]:
+        """The flags of messages as the client knows them, for a change of its own to be reckoned with :func:`combine`
+        and noted by :meth:`knows` once it has succeeded.
 
-        To be asked before the STORE begins. Messages with changes that the client was not told of are left out.
+        To be asked before the change begins. Messages with changes that the client was not told of are left out.
         """
         index = self.index
         pending = index.flags_changed_since(self._log_position, self._modseq)
-        expected = {}
+        flags = {}
         for uid in uids:
             position = index.position(uid)
             if position >= 0 and uid not in pending:
-                expected[uid] = combine(index.columns.flags[position], mode, bits)
-        return expected
+                flags[uid] = index.columns.flags[position]
+        return flags
 
     def knows(self, flags: Mapping[int, int]) -> None:
         """Note that the client knows these flags (UID to bits) already: the next updates do not repeat them."""

@@ -151,14 +151,14 @@ class Mailbox(RuleBasedStateMachine):
         """STORE .SILENT: the client works out the result by itself, unless it is told otherwise."""
         client, uids = self.clients[number], self.chosen(picks)
         known = [uid for uid in uids if client.view.seq_of(uid)]
-        expected = client.view.expect(known, mode, bits)
+        told = client.view.told(known)
         self.store.modseq += 1
         for uid in known:
             self.store.live[uid] = (self.store.modseq, combine(self.store.live[uid][1], mode, bits))
             seq = client.view.seq_of(uid)
             client.flags[seq - 1] = combine(client.flags[seq - 1], mode, bits)
         self.pull()
-        client.view.knows(expected)
+        client.view.knows({uid: combine(flags, mode, bits) for uid, flags in told.items()})
         client.obey(may_expunge=False)
 
     @rule(number=VIEWS)

@@ -79,12 +79,12 @@ async def _set_seen(session: ImapServer, selected: SelectedMailbox, rows: Rows, 
     unseen = [uid for uid, bits in zip(rows.uids, rows.flags, strict=True) if not bits & SEEN]
     if not unseen:
         return plan
-    expected = selected.view.expect(unseen, FlagMode.ADD, SEEN)
+    told = selected.view.told(unseen)
     await store_flags(
         session.services.transactions, selected.account, selected.mailbox.id, unseen, FlagMode.ADD, SYSTEM_FLAGS[:1]
     )
     # The answers tell it, so the sync that follows need not.
-    selected.view.knows(expected)
+    selected.view.knows({uid: combine(bits, FlagMode.ADD, SEEN) for uid, bits in told.items()})
     flags = cast("array[int]", rows.flags)
     flags[:] = array("q", [combine(bits, FlagMode.ADD, SEEN) for bits in flags])
     return plan.with_flags()
