@@ -112,7 +112,8 @@ def _parse_rename(tokens: Tokens) -> tuple[str, str]:
 async def _rename(session: ImapServer, names: tuple[str, str]) -> Completion:
     old, new = names
     check_name(session, new)
-    await operations.rename(session.services.transactions, session.owner, old, new)
+    depth = session.services.limits.mailbox_depth
+    await operations.rename(session.services.transactions, session.owner, old, new, depth)
     return OK
 
 

@@ -14,7 +14,6 @@ from lightmail.lmtp.server import LmtpServer
 from lightmail.lmtp.services import LmtpServices
 from lightmail.metrics import SESSIONS
 
-MAX_CONNECTIONS: Final = 1000
 # Messages being stored and committed at once; more wait for their turn, their clients paused.
 MAX_DELIVERIES: Final = 64
 
@@ -33,18 +32,15 @@ class LmtpFactory(ServerFactory):
 
     noisy = False
 
-    def __init__(
-        self, services: LmtpServices, *, max_connections: int = MAX_CONNECTIONS, max_deliveries: int = MAX_DELIVERIES
-    ) -> None:
+    def __init__(self, services: LmtpServices) -> None:
         self._services = services
-        self._max_connections = max_connections
-        self._turns = DeferredSemaphore(max_deliveries)
+        self._turns = DeferredSemaphore(MAX_DELIVERIES)
         self._sessions: set[LmtpServer] = set()
         self._draining: Deferred[None] | None = None
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A session, or a refusal where there are too many."""
-        if self._draining is not None or len(self._sessions) >= self._max_connections:
+        if self._draining is not None or len(self._sessions) >= self._services.config.max_connections:
             return _TurnedAway()
         session = LmtpServer(self._services, self._turns, self._ended)
         self._sessions.add(session)

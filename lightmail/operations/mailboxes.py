@@ -14,7 +14,7 @@ from lightmail.model import INBOX, Account, AccountId, Mailbox, MailboxId
 from lightmail.notify.hints import GONE
 from lightmail.operations.copy import transfer_txn
 from lightmail.operations.expunge import expunge_txn
-from lightmail.operations.names import canonical, is_below, superiors
+from lightmail.operations.names import DEPTH, canonical, is_below, superiors
 from lightmail.operations.outcome import Changed, Nothing
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, mailboxes, subscriptions
@@ -45,12 +45,13 @@ async def delete(tx: Transactions, account: Account, name: str) -> None:
     await tx.commit("delete", _delete_txn, account.id, canonical(name), account=account.id)
 
 
-async def rename(tx: Transactions, account: Account, old: str, new: str) -> None:
+async def rename(tx: Transactions, account: Account, old: str, new: str, depth: int = DEPTH) -> None:
     """Give a mailbox and those below it another name. Messages of INBOX move to the new mailbox, INBOX stays empty.
 
-    Raises NoSuchMailbox, MailboxExists, Cannot (into itself), Invalid, LimitReached, Unavailable.
+    `depth`: how many levels the names may have, those of the mailboxes below too. Raises NoSuchMailbox, MailboxExists,
+    Cannot (into itself), Invalid, LimitReached, Unavailable.
     """
-    await tx.commit("rename", _rename_txn, account.id, canonical(old), canonical(new), account=account.id)
+    await tx.commit("rename", _rename_txn, account.id, canonical(old), canonical(new, depth), depth, account=account.id)
 
 
 async def subscribe(tx: Transactions, account: Account, name: str) -> None:
@@ -111,7 +112,7 @@ def _delete_txn(cursor: Cursor, account: AccountId, name: str) -> Changed[None]:
     return Changed(None, {mailbox.id: GONE})
 
 
-def _rename_txn(cursor: Cursor, account: AccountId, old: str, new: str) -> Changed[None]:
+def _rename_txn(cursor: Cursor, account: AccountId, old: str, new: str, depth: int) -> Changed[None]:
     existing = _locked_names(cursor, account)
     if new in existing:
         raise MailboxExists
@@ -122,7 +123,7 @@ def _rename_txn(cursor: Cursor, account: AccountId, old: str, new: str) -> Chang
         raise NoSuchMailbox
     if is_below(new, old):
         raise Cannot("A mailbox cannot be moved into itself.")
-    names = {mailbox.id: canonical(new + mailbox.name.removeprefix(old)) for mailbox in moving}
+    names = {mailbox.id: canonical(new + mailbox.name.removeprefix(old), depth) for mailbox in moving}
     if any(name in existing for name in names.values()):
         raise MailboxExists
     _insert_above(cursor, account, existing, new)

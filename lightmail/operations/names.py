@@ -9,18 +9,22 @@ from lightmail.errors import Invalid, LimitReached
 from lightmail.model import HIERARCHY_DELIMITER, INBOX
 
 NAME_OCTETS: Final = 1000
-DEPTH: Final = 20
+# Whatever is configured: the bound of a configuration is at most this.
+DEPTH: Final = 100
 
 
-def canonical(name: str) -> str:
-    """The name in the form it is stored and compared in. Raises Invalid, or LimitReached above the bounds."""
+def canonical(name: str, depth: int = DEPTH) -> str:
+    """The name in the form it is stored and compared in. Raises Invalid, or LimitReached above the bounds.
+
+    `depth`: how many levels it may have.
+    """
     text = unicodedata.normalize("NFC", name).removesuffix(HIERARCHY_DELIMITER)
     levels = text.split(HIERARCHY_DELIMITER)
     if not all(levels):
         raise Invalid("The mailbox name has an empty level.")
     if any(not character.isprintable() for character in text):
         raise Invalid("The mailbox name has control characters.")
-    if len(levels) > DEPTH:
+    if len(levels) > min(depth, DEPTH):
         raise LimitReached("The mailbox name has too many levels.")
     if levels[0].upper() == INBOX:
         levels[0] = INBOX

@@ -463,6 +463,12 @@ S1: 452 4.5.3 …
         )
 
 
+def test_a_connection_too_many_is_turned_away(tmp_path: Path) -> None:
+    with opened(Mailroom(tmp_path, lmtp=LmtpConfig(max_connections=1))) as room:
+        play(room, "S1: 220 …\nS2: 421 4.3.2 …\n")
+        play(room, "S1: 220 …\n")
+
+
 def test_internationalized_addresses_and_headers(room: Mailroom) -> None:
     room.add_account("jürgen@bücher.example", "secret")
     peer = smtplib.LMTP("127.0.0.1", room.lmtp_port)

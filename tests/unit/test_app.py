@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from OpenSSL import SSL
 from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
@@ -147,6 +148,12 @@ def test_a_certificate_is_made_once(tls):
     assert not make_self_signed(tls, "mail.example.org")
     assert Path(tls.cert).read_bytes() == made
     context(tls)
+
+
+def test_tls_before_1_2_is_refused(tls):
+    make_self_signed(tls, "mail.example.org")
+    for version in (SSL.OP_NO_SSLv3, SSL.OP_NO_TLSv1, SSL.OP_NO_TLSv1_1):
+        assert context(tls).getContext().set_options(0) & version, version
 
 
 def test_bad_certificates_are_one_line(tls, tmp_path):
