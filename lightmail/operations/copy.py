@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
 
-from lightmail.errors import Corruption, NoSuchDestination, NoSuchMailbox, OverQuota
+from lightmail.errors import Corruption, LimitReached, NoSuchDestination, NoSuchMailbox, OverQuota
 from lightmail.model import FIRST_KEYWORD_BIT, Account, AccountId, Fate, MailboxId
 from lightmail.operations.outcome import Changed, Nothing
 from lightmail.operations.transactions import Transactions
@@ -33,7 +34,9 @@ async def copy(
 ) -> Copied:
     """Copy the messages that are still there, with flags, keywords and INTERNALDATE.
 
-    Raises NoSuchMailbox, NoSuchDestination, OverQuota, LimitReached (no room for a keyword), Unavailable.
+    Keywords that the destination has no room for stay behind: a message must not be kept from the trash by a tag.
+
+    Raises NoSuchMailbox, NoSuchDestination, OverQuota, Unavailable.
     """
     return await _transfer(tx, "copy", account, source, uids, destination, False)
 
@@ -164,6 +167,7 @@ def _keyword_pairs(cursor: Cursor, opened: _Opened) -> list[tuple[int, int]]:
     pairs: list[tuple[int, int]] = []
     for bit, name in opened.source_keywords:
         if used >> bit & 1:
-            there = keyword_table.allocate_txn(cursor, opened.destination.id, (name,), opened.destination_keywords)
-            pairs.append((bit, there.bit_length() - 1))
+            with suppress(LimitReached):
+                there = keyword_table.allocate_txn(cursor, opened.destination.id, (name,), opened.destination_keywords)
+                pairs.append((bit, there.bit_length() - 1))
     return pairs

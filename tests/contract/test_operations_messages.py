@@ -249,6 +249,17 @@ def test_a_mailbox_has_47_keywords_and_no_more(store: Store) -> None:
     assert store.uids(mailbox) == [1]
 
 
+def test_a_mailbox_without_room_for_keywords_takes_messages_all_the_same(store: Store) -> None:
+    account = store.account()
+    names = [b"k%d" % number for number in range(46)]
+    target = store.fill(account, "Trash", [tuple(names)])
+    source = store.fill(account, "INBOX", [(SEEN, b"first", b"second", b"K7"), (b"second",)])
+    assert run(copy(store.tx, account, source, [1], target)).uids == [2]
+    assert run(move(store.tx, account, source, [1, 2], target)).uids == [3, 4]
+    kept = {SEEN, b"first", b"k7"}
+    assert store.flags(target) == {1: set(names), 2: kept, 3: kept, 4: set()}
+
+
 def test_expunge_takes_only_what_is_deleted(store: Store) -> None:
     account = store.account()
     mailbox = store.fill(account, "INBOX", [(DELETED,), NONE, (DELETED,), (DELETED, b"mine")])
