@@ -83,7 +83,7 @@ async def run_move(session: ImapServer, args: CopyArgs, by_uid: bool) -> Complet
         session.untagged(b"OK", b"[%b]" % _copyuid(moved), b"Moved")
     elif not by_uid:
         raise ExpungeIssued
-    await session.sync(may_expunge=True)
+    await session.tell(may_expunge=True)
     return Completion() if moved.uids else _NOTHING
 
 

@@ -29,7 +29,7 @@ async def _expunge(session: ImapServer, uids: Sequence[int] | None) -> Completio
     selected = session.mbox
     assert selected is not None
     await expunge(session.services.transactions, selected.account, selected.mailbox.id, uids)
-    await session.sync(may_expunge=True)
+    await session.tell(may_expunge=True)
     return OK
 
 

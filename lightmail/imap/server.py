@@ -11,6 +11,7 @@ What a command does stands in the tables (``table.py``); this module only decide
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.defer import Deferred
@@ -128,6 +129,11 @@ class ImapServer(imap4.IMAP4Server):
         """Tell the client what has changed in the selected mailbox: EXPUNGE where it may be, EXISTS, RECENT, FETCH."""
         if self.mbox is not None:
             await announce(self, self.mbox, may_expunge)
+
+    async def tell(self, may_expunge: bool) -> None:
+        """`sync` after a change that the command has made: it stands, so what cannot be told now is told later."""
+        with suppress(MailError):
+            await self.sync(may_expunge)
 
     @property
     def queued(self) -> tuple[Request, ...]:

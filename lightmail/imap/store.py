@@ -85,7 +85,7 @@ async def run_store(session: ImapServer, args: StoreArgs, by_uid: bool) -> Compl
                 await selected.refresh()  # a keyword that was new to the mailbox has a bit now
         selected.view.knows(_changed(selected, args, told))
     else:
-        await session.sync(may_expunge=False)
+        await session.tell(may_expunge=False)
         await _tell_unchanged(session, selected, rows, _changed(selected, args, told), by_uid)
     return OK
 

@@ -57,6 +57,8 @@ class ImapWorld:
     with_tls: bool = True
     store: ObjectStore = field(default_factory=lambda: open_store(StorageConfig(driver="memory"), None))
     port: int = 0
+    # What the indexes read through, given the database.
+    index_reads: Callable[[Database], Any] = lambda database: database
 
     def open(self) -> ImapWorld:
         """Start everything."""
@@ -110,7 +112,7 @@ class ImapWorld:
             transactions=self.transactions,
             blobs=Blobs(self.store, self._pools[0]),
             spools=self.spools,
-            indexes=Indexes(self.database, self.notifier, 1 << 26, reactor=reactor),
+            indexes=Indexes(self.index_reads(self.database), self.notifier, 1 << 26, reactor=reactor),
             rendered=RenderedCache(self.database, 1 << 24),
             notifier=self.notifier,
             tls=certificate() if self.with_tls else None,
