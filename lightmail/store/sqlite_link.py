@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 from functools import lru_cache
 from pathlib import Path
+from shutil import disk_usage
 from typing import Any, Final
 
 from lightmail.errors import StartupError, Unavailable
@@ -128,8 +129,18 @@ def _opened(path: str) -> sqlite3.Connection:
         raw: sqlite3.Connection = sqlite3.connect(**connect_arguments(path))
         prepare_writer(raw)
     except sqlite3.Error as error:
-        raise StartupError(f"[database] path: {path}: {error}.") from None
+        raise _refusal(path, error) from None
     return raw
+
+
+def _refusal(path: str, error: Exception) -> StartupError:
+    """Why the file cannot be used, in SQLite's words, or in plain ones where those say nothing."""
+    cause = error if isinstance(error, sqlite3.Error) else error.__cause__
+    reason = str(cause or error).rstrip(".")
+    # Where there is no room for its files beside the database, SQLite reports no more than an error of the disk.
+    if isinstance(cause, sqlite3.OperationalError) and disk_usage(Path(path).parent).free == 0:
+        reason = "no space is left on its disk"
+    return StartupError(f"[database] path: {path}: {reason}.")
 
 
 def check(path: str) -> None:
@@ -146,7 +157,7 @@ def check(path: str) -> None:
             raw.execute("DELETE FROM operations WHERE id = x''")
             raw.execute("ROLLBACK")
         except (sqlite3.Error, Conflict, Unavailable) as error:
-            raise StartupError(f"[database] path: {path}: {error}.") from None
+            raise _refusal(path, error) from None
 
 
 def migrate(path: str) -> list[str]:
@@ -157,7 +168,7 @@ def migrate(path: str) -> list[str]:
             applied = apply_txn(SqliteCursor(raw, Meter()), "sqlite", _store_exists)
             raw.execute("COMMIT")
         except (sqlite3.Error, Conflict, Unavailable) as error:
-            raise StartupError(f"[database] path: {path}: {error}.") from None
+            raise _refusal(path, error) from None
     return applied
 
 

@@ -14,6 +14,7 @@ import sqlite3
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -149,26 +150,42 @@ def fill(path: Path) -> None:
             pass
 
 
-def test_full_disk(server):
+@pytest.fixture
+def small(server: MailServer) -> Iterator[Path]:
+    """A file system of two megabytes."""
     if os.geteuid() != 0 or shutil.which("mount") is None:
         pytest.skip("a small file system can be mounted by root only")
-    small = server.directory / "small"
-    small.mkdir()
-    mounted = subprocess.run(
-        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", small], capture_output=True, check=False
-    )
+    path = server.directory / "small"
+    path.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", path], capture_output=True, check=False)
     if mounted.returncode != 0:
         pytest.skip("a small file system cannot be mounted here")
-    try:
-        (small / "objects").mkdir()
-        fill(small / "filler")
-        change(server, "storage", path=small / "objects")
-        server.cli("migrate")
-        line = refusal(server)
-    finally:
-        subprocess.run(["umount", small], check=True)
+    yield path
+    subprocess.run(["umount", path], check=True)
+
+
+def test_full_disk_of_objects(server, small):
+    (small / "objects").mkdir()
+    fill(small / "filler")
+    change(server, "storage", path=small / "objects")
+    server.cli("migrate")
+    line = refusal(server)
     assert str(small / "objects") in line
     assert "No space left on device" in line
+
+
+def test_full_disk_of_rows(server, small):
+    change(server, "database", path=small / "rows.sqlite")
+    server.cli("migrate")
+    fill(small / "filler")
+    assert refusal(server) == f"[database] path: {small / 'rows.sqlite'}: no space is left on its disk."
+
+
+def test_full_disk_of_the_spool(server, small):
+    fill(small / "filler")
+    change(server, "storage", spool_directory=small)
+    server.cli("migrate")
+    assert refusal(server) == f"The spool directory {small} cannot be used: No space left on device."
 
 
 def test_embedded_with_no_arguments(tmp_path):
