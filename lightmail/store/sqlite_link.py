@@ -138,7 +138,8 @@ def _refusal(path: str, error: Exception) -> StartupError:
     cause = error if isinstance(error, sqlite3.Error) else error.__cause__
     reason = str(cause or error).rstrip(".")
     # Where there is no room for its files beside the database, SQLite reports no more than an error of the disk.
-    if isinstance(cause, sqlite3.OperationalError) and disk_usage(Path(path).parent).free == 0:
+    directory = Path(path).parent
+    if isinstance(cause, sqlite3.OperationalError) and directory.is_dir() and disk_usage(directory).free == 0:
         reason = "no space is left on its disk"
     return StartupError(f"[database] path: {path}: {reason}.")
 
