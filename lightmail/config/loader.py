@@ -82,10 +82,11 @@ _Raw = dict[str, dict[str, _Given]]
 def load(path: str | None = None, environ: Mapping[str, str] | None = None) -> Config:
     """The configuration of `path`, or of LIGHTMAIL_CONFIG, or of /etc/lightmail/config.ini, or the embedded one.
 
-    `environ` defaults to the process's environment. Raises ConfigError.
+    An empty LIGHTMAIL_CONFIG asks for the embedded one, whatever /etc holds. `environ` defaults to the process's
+    environment. Raises ConfigError.
     """
     environ = os.environ if environ is None else environ
-    path = path or environ.get("LIGHTMAIL_CONFIG") or (DEFAULT_PATH if os.path.exists(DEFAULT_PATH) else None)
+    path = path or environ.get("LIGHTMAIL_CONFIG", DEFAULT_PATH if os.path.exists(DEFAULT_PATH) else "") or None
     if path is None:
         embedded = "the embedded default"
         raw = {s: {k: _Given(v, embedded) for k, v in keys.items()} for s, keys in EMBEDDED.items()}

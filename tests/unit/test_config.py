@@ -38,7 +38,7 @@ def complaint(path: str | None, environ: dict[str, str] | None = None) -> str:
 
 def test_embedded_default(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    config = load(None, {})
+    config = load(None, {"LIGHTMAIL_CONFIG": ""})
     assert config.embedded
     assert config.source is None
     assert config.database.driver == "sqlite"
@@ -55,6 +55,17 @@ def test_embedded_default(tmp_path, monkeypatch):
     assert config.api is not None
     assert (config.api.bind, config.api.port) == ("127.0.0.1", 8080)
     check_host(config)  # the certificate is made at start
+
+
+def test_which_file_is_read(write, tmp_path, monkeypatch):
+    installed, named = write(SMALL), tmp_path / "named.ini"
+    named.write_text(SMALL)
+    monkeypatch.setattr("lightmail.config.loader.DEFAULT_PATH", installed)
+    assert load(None, {}).source == installed
+    assert load(None, {"LIGHTMAIL_CONFIG": str(named)}).source == str(named)
+    assert load(installed, {"LIGHTMAIL_CONFIG": str(named)}).source == installed
+    # The demo beside an installed server must not touch the latter's store.
+    assert load(None, {"LIGHTMAIL_CONFIG": ""}).embedded
 
 
 def test_absent_services_are_none(write):
