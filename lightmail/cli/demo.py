@@ -6,11 +6,10 @@ import os
 import secrets
 import signal
 import smtplib
+import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Awaitable
 from contextlib import suppress
 from pathlib import Path
@@ -19,7 +18,8 @@ from typing import Any, Final
 import click
 
 from lightmail import app
-from lightmail.app import Rows
+from lightmail.app import Rows, systemd
+from lightmail.app.privileges import prepare_directory
 from lightmail.auth.passwords import hash_password
 from lightmail.cli.common import in_reactor
 from lightmail.cli.samples import sample_messages
@@ -46,6 +46,7 @@ def demo() -> None:
     config = load(None, environ)
     if config.lmtp is None or config.api is None or config.imap is None or config.pop3 is None:
         raise StartupError("The demo needs every service of the embedded default.")
+    prepare_directory(config.system)
     password = _password(Path(config.system.data_directory) / "demo-password")
     hashed = hash_password(password)
 
@@ -53,11 +54,16 @@ def demo() -> None:
         return app.with_rows(config, lambda rows: _prepare(rows, hashed), reactor, migrating=True)
 
     untouched = in_reactor(prepare)
+    # The server itself says when it is ready, as to systemd: whatever answers on its ports may be another one.
+    told = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    told.bind("")  # Linux chooses a name
+    environ["NOTIFY_SOCKET"] = "@" + told.getsockname()[1:].decode("ascii")
     twistd = Path(sys.executable).with_name("twistd")
     server = subprocess.Popen([twistd, "--nodaemon", "--pidfile=", "lightmail"], env=environ)
     signal.signal(signal.SIGTERM, lambda _number, _frame: server.terminate())
     try:
-        _wait_until_ready(server, config.api.bind, config.api.port)
+        with told:
+            _wait_until_ready(server, told)
         if untouched:
             _deliver(config.lmtp.bind, config.lmtp.port)
         click.echo(_welcome(config, password))
@@ -97,7 +103,6 @@ def _password(path: Path) -> str:
     except (OSError, UnicodeDecodeError):
         raise StartupError(f"{path} cannot be read; remove it, or run as its owner.") from None
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="ascii") as file:
             file.write(password + "\n")
     except OSError as error:
@@ -105,16 +110,15 @@ def _password(path: Path) -> str:
     return password
 
 
-def _wait_until_ready(server: subprocess.Popen[bytes], host: str, port: int) -> None:
+def _wait_until_ready(server: subprocess.Popen[bytes], told: socket.socket) -> None:
+    told.settimeout(0.1)
     deadline = time.monotonic() + _READY_SECONDS
     while time.monotonic() < deadline:
         if server.poll() is not None:
             sys.exit(server.returncode or 1)  # it has said why
-        try:
-            with urllib.request.urlopen(f"http://{_host(host)}:{port}/ready", timeout=5):
+        with suppress(TimeoutError):
+            if told.recv(4096) == systemd.READY.encode("ascii"):
                 return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.1)
     raise StartupError(f"The server was not ready within {_READY_SECONDS:.0f} s; see its log above.")
 
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import lru_cache
 from pathlib import Path
 from shutil import disk_usage
@@ -144,6 +145,12 @@ def _refusal(path: str, error: Exception) -> StartupError:
     return StartupError(f"[database] path: {path}: {reason}.")
 
 
+def _make_private(path: str) -> None:
+    """Let the owner alone read a new file, for it holds password hashes. What SQLite puts beside it follows suit."""
+    with suppress(OSError):  # SQLite will say what is wrong
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+
+
 def check(path: str) -> None:
     """Readable, writable, on our schema; one line of StartupError otherwise. Blocks."""
     if not Path(path).exists():
@@ -163,6 +170,7 @@ def check(path: str) -> None:
 
 def migrate(path: str) -> list[str]:
     """Apply the missing migrations in one transaction; their names. Blocks."""
+    _make_private(path)
     with closing(_opened(path)) as raw:
         try:
             raw.execute("BEGIN IMMEDIATE")

@@ -76,4 +76,20 @@ def test_demo_twice(tmp_path):
         assert len(subjects) == SUBJECTS
         assert subjects[0] == b"Subject: Welcome to LightMail\r\n\r\n"
         assert demo.interrupt() == 0
+    assert (tmp_path / "var").stat().st_mode & 0o007 == 0
     assert passwords[0] == passwords[1]
+
+
+def test_a_server_that_is_not_ours_is_not_taken_for_the_demo(tmp_path):
+    """The ports answer, but it is another server that does: no account is shown, and no sample is delivered there."""
+    server = MailServer(tmp_path)
+    first = Demo(tmp_path, server)
+    name, password = first.wait_for(r"^demo account: (\S+) password: (\S+)$").groups()
+    (tmp_path / "other").mkdir()
+    second = Demo(tmp_path / "other", server)
+    output, errors = second.process.communicate(timeout=60)
+    assert second.process.returncode == 1
+    assert b"demo account" not in output
+    assert b"is in use" in errors
+    assert len(inbox(server, name, password)) == SUBJECTS
+    assert first.interrupt() == 0
