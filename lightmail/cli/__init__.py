@@ -8,7 +8,7 @@ import click
 
 from lightmail import __version__
 from lightmail.cli import accounts, aliases, configuration, database, demo, domains
-from lightmail.cli.common import config_option
+from lightmail.cli.common import Refused, config_option
 from lightmail.errors import ConfigError, MailError, StartupError
 
 
@@ -27,7 +27,7 @@ def main() -> None:
     """The entry point: whatever is wrong is one line on standard error, and exit status 1."""
     try:
         cli()
-    except (ConfigError, StartupError, MailError) as error:
+    except (ConfigError, StartupError, MailError, Refused) as error:
         click.echo(f"lightmail: {error}", err=True)
         sys.exit(1)
     except BrokenPipeError:

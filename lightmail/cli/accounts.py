@@ -6,7 +6,7 @@ import click
 
 from lightmail.app import Rows
 from lightmail.auth.passwords import hash_password
-from lightmail.cli.common import Size, config_option, read_password, size_text, table, with_rows
+from lightmail.cli.common import Size, config_option, listing, read_password, size_text, table, with_rows
 from lightmail.model import Account, Usage
 from lightmail.operations import accounts as operations
 from lightmail.store import accounts
@@ -40,7 +40,7 @@ def add(address: str, quota: int | None, quota_messages: int | None, password_st
             quota_messages=quota_messages or 0,
         )
 
-    with_rows(work)
+    with_rows(work, address)
 
 
 @account.command("set")
@@ -56,7 +56,7 @@ def set_(address: str, quota: int | None, quota_messages: int | None) -> None:
     async def work(rows: Rows) -> None:
         await operations.set_quota(rows.transactions, address, octets=quota, messages=quota_messages)
 
-    with_rows(work)
+    with_rows(work, address)
 
 
 @account.command("list")
@@ -64,12 +64,8 @@ def set_(address: str, quota: int | None, quota_messages: int | None) -> None:
 @click.argument("domain", required=False)
 def list_(domain: str | None) -> None:
     """Print the accounts of DOMAIN, or all, with what they hold and may hold."""
-
-    async def work(rows: Rows) -> list[tuple[Account, Usage]]:
-        return await rows.database.read("cli", accounts.list_txn, domain)
-
     heading = ("ADDRESS", "STATE", "MESSAGES", "QUOTA", "OCTETS", "QUOTA")
-    table([heading, *(_row(found, usage) for found, usage in with_rows(work))])
+    table([heading, *(_row(found, usage) for found, usage in listing(accounts.list_txn, domain))])
 
 
 def _row(found: Account, usage: Usage) -> tuple[str, ...]:
@@ -94,7 +90,7 @@ def passwd(address: str, password_stdin: bool) -> None:
     async def work(rows: Rows) -> None:
         await operations.set_password(rows.transactions, address, password_hash)
 
-    with_rows(work)
+    with_rows(work, address)
 
 
 @account.command("disable")
@@ -117,7 +113,7 @@ def _set_active(address: str, active: bool) -> None:
     async def work(rows: Rows) -> None:
         await operations.set_active(rows.transactions, address, active)
 
-    with_rows(work)
+    with_rows(work, address)
 
 
 @account.command("delete")
@@ -132,4 +128,4 @@ def delete(address: str, yes: bool) -> None:
     async def work(rows: Rows) -> None:
         await operations.delete_account(rows.transactions, address)
 
-    with_rows(work)
+    with_rows(work, address)

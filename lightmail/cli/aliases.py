@@ -5,10 +5,9 @@ from __future__ import annotations
 import click
 
 from lightmail.app import Rows
-from lightmail.cli.common import config_option, table, with_rows
+from lightmail.cli.common import config_option, listing, table, with_rows
 from lightmail.operations import accounts as operations
 from lightmail.store import accounts
-from lightmail.store.accounts import Alias
 
 
 @click.group()
@@ -26,7 +25,7 @@ def add(address: str, target: str) -> None:
     async def work(rows: Rows) -> None:
         await operations.add_alias(rows.transactions, address, target)
 
-    with_rows(work)
+    with_rows(work, address)
 
 
 @alias.command("list")
@@ -34,11 +33,7 @@ def add(address: str, target: str) -> None:
 @click.argument("domain", required=False)
 def list_(domain: str | None) -> None:
     """Print the aliases of DOMAIN, or all."""
-
-    async def work(rows: Rows) -> list[Alias]:
-        return await rows.database.read("cli", accounts.aliases_txn, domain)
-
-    table([("ALIAS", "TARGET"), *((found.address, found.target) for found in with_rows(work))])
+    table([("ALIAS", "TARGET"), *((found.address, found.target) for found in listing(accounts.aliases_txn, domain))])
 
 
 @alias.command("delete")
@@ -51,4 +46,4 @@ def delete(address: str, target: str | None) -> None:
     async def work(rows: Rows) -> None:
         await operations.delete_alias(rows.transactions, address, target)
 
-    with_rows(work)
+    with_rows(work, address)

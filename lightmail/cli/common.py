@@ -15,7 +15,10 @@ from lightmail.app import Rows
 from lightmail.app.privileges import drop, prepare_directory
 from lightmail.config import Config, load
 from lightmail.config.values import octets
-from lightmail.errors import Invalid
+from lightmail.errors import Invalid, MailError, NoSuchAccount
+from lightmail.store import accounts
+from lightmail.store.addresses import normalised_domain
+from lightmail.store.cursor import Cursor
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -46,16 +49,43 @@ def configuration() -> Config:
     return load(click.get_current_context().find_root().meta.get(_CONFIG))
 
 
-def with_rows(work: Callable[[Rows], Awaitable[T]], *, migrating: bool = False) -> T:
+class Refused(Exception):
+    """What a verb was asked to do cannot be done; the text is one line that names the address or domain."""
+
+
+def with_rows(work: Callable[[Rows], Awaitable[T]], about: str = "", *, migrating: bool = False) -> T:
     """The result of `work` on the configured database, which is checked first unless `migrating`.
 
+    `about` is the address or domain that a refusal names, for a script that adds a thousand.
     Root becomes [system] owner first, as the server does: files that SQLite makes must be the server's.
     """
     config = configuration()
     if config.database.driver == "sqlite":
         prepare_directory(config.system)
     drop(config.system)
-    return in_reactor(lambda reactor: app.with_rows(config, work, reactor, migrating=migrating))
+    try:
+        return in_reactor(lambda reactor: app.with_rows(config, work, reactor, migrating=migrating))
+    except MailError as error:
+        if not about:
+            raise
+        raise Refused(f"{about}: {error}") from error
+
+
+def listing(read: Callable[[Cursor, str | None], T], domain: str | None) -> T:
+    """What `read` finds of one domain, as people write it, or of all. Raises Refused where there is no such domain."""
+
+    def within(cursor: Cursor, name: str) -> T:
+        known = normalised_domain(name)
+        if accounts.domain_id_txn(cursor, known) is None:
+            raise NoSuchAccount("There is no such domain.")
+        return read(cursor, known)
+
+    async def work(rows: Rows) -> T:
+        if domain is None:
+            return await rows.database.read("cli", read, None)
+        return await rows.database.read("cli", within, domain)
+
+    return with_rows(work, domain or "")
 
 
 def in_reactor(main: Callable[[Any], Awaitable[T]]) -> T:

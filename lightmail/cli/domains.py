@@ -24,7 +24,7 @@ def add(name: str) -> None:
     async def work(rows: Rows) -> None:
         await operations.add_domain(rows.transactions, name)
 
-    with_rows(work)
+    with_rows(work, name)
 
 
 @domain.command("list")
@@ -47,4 +47,4 @@ def delete(name: str) -> None:
     async def work(rows: Rows) -> None:
         await operations.delete_domain(rows.transactions, name)
 
-    with_rows(work)
+    with_rows(work, name)

@@ -21,10 +21,16 @@ def normalised_domain(domain: str) -> str:
             text = unicodedata.normalize("NFC", text.encode("ascii").decode("idna"))
         except UnicodeError:
             raise Invalid("The domain name is not valid.") from None
-    bad = not text or len(text.encode()) > DOMAIN_OCTETS or any(c in _FORBIDDEN for c in text)
-    if bad or any(not label for label in text.split(".")):
+    if len(text.encode()) > DOMAIN_OCTETS or not all(_is_label(label) for label in text.split(".")):
         raise Invalid("The domain name is not valid.")
     return text
+
+
+def _is_label(label: str) -> bool:
+    """Whether DNS could have it: letters of any script, digits, hyphens within; underscores as private networks do."""
+    if not label or label[0] == "-" or label[-1] == "-":
+        return False
+    return all(c.isalnum() or c in "-_" or (c > "\x7f" and unicodedata.category(c)[0] == "M") for c in label)
 
 
 def normalised(address: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import imaplib
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -51,7 +52,12 @@ def test_domains(server):
     server.cli("domain", "add", "Example.NET")
     assert server.cli("domain", "list").stdout.split() == ["DOMAIN", "ACCOUNTS", "example.net", "0", "example.org", "0"]
     refused(server, "domain", "add", "example.net")
-    refused(server, "domain", "add", "not a domain")
+    for wrong in ("not a domain", "a.-hyphen.example", "hyphen-.example", "a..b", "money$.example", ""):
+        refused(server, "domain", "add", wrong)
+    server.cli("domain", "add", "Bücher.example")
+    assert "bücher.example: It exists" in refused(server, "domain", "add", "bücher.example")
+    refused(server, "domain", "add", "xn--bcher-kva.example")
+    server.cli("domain", "delete", "bücher.example")
     server.account("someone@example.net")
     refused(server, "domain", "delete", "example.net")
     server.cli("account", "delete", "someone@example.net", "--yes")
@@ -62,10 +68,13 @@ def test_domains(server):
 def test_an_account_from_first_to_last(server):
     server.account("ada@example.org", "first", "--quota", "10G", "--quota-messages", "5")
     refused(server, "account", "add", "ada@example.org", "--password-stdin", stdin="x\n")
-    refused(server, "account", "add", "ada@nowhere.example", "--password-stdin", stdin="x\n")
+    line = refused(server, "account", "add", "ada@nowhere.example", "--password-stdin", stdin="x\n")
+    assert line == "lightmail: ada@nowhere.example: There is no such domain.\n"
     refused(server, "account", "add", "nobody", "--password-stdin", stdin="x\n")
     assert can_log_in(server, "ada@example.org", "first")
     server.deliver("ada@example.org", message(0))
+    assert server.cli("account", "list", "EXAMPLE.org.").stdout == server.cli("account", "list").stdout
+    assert "no such domain" in refused(server, "account", "list", "nowhere.example")
     line = server.cli("account", "list", "example.org").stdout.splitlines()[1].split()
     assert line[:4] == ["ada@example.org", "active", "1", "5"]
     assert line[5] == "10G"
@@ -97,6 +106,8 @@ def test_aliases(server):
     assert rows == [["both@example.org", "ben@example.org"], ["both@example.org", "cleo@example.org"]]
     counts = {line.split()[0]: line.split()[2] for line in server.cli("account", "list").stdout.splitlines()[1:]}
     assert counts["ben@example.org"] == counts["cleo@example.org"] == "1"
+    assert server.cli("alias", "list", "Example.ORG").stdout == server.cli("alias", "list").stdout
+    refused(server, "alias", "list", "nowhere.example")
     server.cli("alias", "delete", "both@example.org", "ben@example.org")
     server.cli("alias", "delete", "both@example.org")
     assert server.cli("alias", "list").stdout.splitlines()[1:] == []
@@ -127,3 +138,6 @@ def test_an_embedded_store_needs_no_migrate(tmp_path):
     )
     assert (done.returncode, done.stdout) == (0, "DOMAIN  ACCOUNTS\n"), done.stderr
     assert os.listdir(tmp_path) == ["var"]
+    # The rows hold password hashes.
+    assert stat.S_IMODE((tmp_path / "var").stat().st_mode) == 0o750
+    assert {stat.S_IMODE(path.stat().st_mode) for path in (tmp_path / "var").glob("lightmail.sqlite*")} == {0o600}
