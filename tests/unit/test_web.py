@@ -12,6 +12,7 @@ from contextlib import suppress
 import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
+from twisted.logger import capturedLogs, formatEvent
 
 from lightmail.errors import Unavailable
 from lightmail.web import Readiness, make_site
@@ -36,6 +37,17 @@ class Site:
 
     async def _fine(self) -> None:
         pass
+
+    def length(self, path: str) -> tuple[int, str | None]:
+        """What HEAD says: the status, and how long GET's body would be."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port.getHost().port, timeout=15)
+        try:
+            connection.request("HEAD", path)
+            answer = connection.getresponse()
+            assert answer.read() == b""
+            return answer.status, answer.getheader("content-length")
+        finally:
+            connection.close()
 
     def get(self, path: str, method: str = "GET", **headers: str) -> tuple[int, str, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port.getHost().port, timeout=15)
@@ -62,6 +74,13 @@ def site() -> Iterator[Site]:
 
 def test_health(site):
     assert site.get("/health") == (200, "text/plain; charset=utf-8", b"ok\n")
+
+
+def test_probes_by_head_leave_no_warning(site):
+    with capturedLogs() as records:
+        assert site.length("/health") == (200, "3")
+        assert site.length("/ready") == (200, str(len(site.get("/ready")[2])))
+    assert not [record for record in records if "HEAD" in (formatEvent(record) or "")]
 
 
 def test_ready(site):
