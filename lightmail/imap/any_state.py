@@ -9,6 +9,7 @@ from twisted.logger import Logger
 from lightmail import __version__
 from lightmail.imap.commands import ANY, AUTH, OK, UNAUTH, Command, Completion, no_arguments
 from lightmail.imap.responses import parenthesized, string
+from lightmail.imap.sync import poll
 from lightmail.imap.tokens import Bad, Tokens
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ async def _capability(session: ImapServer, args: None) -> Completion:
 
 
 async def _noop(session: ImapServer, args: None) -> Completion:
+    await poll(session)
     return OK  # the queue tells what has changed before every tagged response
 
 

@@ -87,9 +87,12 @@ class SelectedMailbox:
             raise Bad("No such message")
         return self.view.rows(numbers.ranges, by_uid)
 
-    async def refresh(self) -> None:
-        """Bring the index up to date; the view tells of it when it is asked for updates."""
-        await self._services.indexes.refresh(self.index)
+    async def refresh(self, *, force: bool = False) -> None:
+        """Bring the index up to date; the view tells of it when it is asked for updates.
+
+        With `force` the store is asked even where no hint came: what another process committed a moment ago shows.
+        """
+        await self._services.indexes.refresh(self.index, force=force)
 
     def release(self) -> None:
         """Let go of the index, once."""

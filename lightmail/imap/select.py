@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from lightmail.imap.commands import AUTH, OK, SELECT, Command, Completion, no_arguments
-from lightmail.imap.sync import flag_lines
+from lightmail.imap.sync import flag_lines, poll
 from lightmail.imap.tokens import Tokens, mailbox_name
 from lightmail.operations.expunge import expunge
 
@@ -69,7 +69,9 @@ async def _unselect(session: ImapServer, args: None) -> Completion:
 
 
 async def _check(session: ImapServer, args: None) -> Completion:
-    return OK  # what was answered OK is on disk already
+    # What was answered OK is on disk already; clients use it as NOOP.
+    await poll(session)
+    return OK
 
 
 COMMANDS: Final[tuple[Command[Any], ...]] = (

@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 _LINES_AT_ONCE: Final = 1000
 
 
+async def poll(session: ImapServer) -> None:
+    """Ask the store itself what is new, for a client that asks (RFC 3501 section 6.1.2): hints may be a second late.
+
+    Never fails: what cannot be read now is told later.
+    """
+    if session.selected is not None:
+        with suppress(MailError):
+            await session.selected.refresh(force=True)
+
+
 async def announce(session: ImapServer, selected: SelectedMailbox, may_expunge: bool) -> None:
     """Bring the session's view of the mailbox up to date, and send what that changes.
 
