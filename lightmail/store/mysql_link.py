@@ -187,6 +187,9 @@ class MySqlCursor:
             cause = translated(error)
             if isinstance(cause, Conflict):
                 raise cause from None
+            if self._raw.open:
+                # An error came instead of an answer: with its connection the server lets go of what may be open still.
+                self._raw.close()
             raise CommitUnknown(result) from error
         self._meter.commit_seconds = time.perf_counter() - began
 
