@@ -89,6 +89,8 @@ def _place(target: Target) -> _Place:
 async def _turn(services: LmtpServices, turns: DeferredSemaphore) -> None:
     """Wait until one more delivery may be in progress."""
     waiting = turns.acquire()
+    if waiting.called:
+        return
     waiting.addTimeout(TURN_SECONDS, services.reactor)
     try:
         await waiting

@@ -55,6 +55,7 @@ class LmtpServer(Protocol):
         self._turns = turns
         self._ended = ended
         self._client = ""
+        self._peer = ""
         self._bad_commands = 0
         self._transactions = 0
         self._sender: Sender | None = None
@@ -66,6 +67,7 @@ class LmtpServer(Protocol):
     def connectionMade(self) -> None:
         """Greet, and begin the conversation."""
         self._channel = Channel(cast(Transport, self.transport), self._services.reactor, TIMEOUT_SECONDS)
+        self._peer = _literal(self.transport)
         self._say(Reply(220, "", f"{self._services.hostname} LMTP LightMail ready"))
         Deferred.fromCoroutine(self._session())
 
@@ -282,7 +284,7 @@ class LmtpServer(Protocol):
         self._transactions += 1
         trace = Trace(
             client=self._client,
-            peer=self._peer(),
+            peer=self._peer,
             hostname=self._services.hostname,
             protocol="UTF8LMTP" if self._sender.utf8 else "LMTP",
             id=f"{self.id}.{self._transactions}",
@@ -358,11 +360,11 @@ class LmtpServer(Protocol):
         self._say(Reply(code, enhanced, text))
         self._channel.close()
 
-    def _peer(self) -> str:
-        """The client's address as the inside of an address literal (RFC 5321 section 4.1.3); "" for a Unix socket."""
-        transport: Any = self.transport
-        host = getattr(transport.getPeer(), "host", None)
-        if not host:
-            return ""
-        literal = str(host)
-        return f"IPv6:{literal}" if ip_address(literal.partition("%")[0]).version == 6 else literal
+
+def _literal(transport: Any) -> str:
+    """The client's address as the inside of an address literal (RFC 5321 section 4.1.3); "" for a Unix socket."""
+    host = getattr(transport.getPeer(), "host", None)
+    if not host:
+        return ""
+    literal = str(host)
+    return f"IPv6:{literal}" if ip_address(literal.partition("%")[0]).version == 6 else literal
