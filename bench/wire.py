@@ -30,6 +30,17 @@ class Connection:
         async with asyncio.timeout(DEADLINE_SECONDS):
             return await self.reader.readuntil(b"\n")
 
+    async def lines(self, count: int) -> list[bytes]:
+        """Exactly `count` lines: all that the server has to say before it is its turn to wait."""
+        data = b""
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            while data.count(b"\n") < count:
+                piece = await self.reader.read(1 << 16)
+                if not piece:
+                    raise WrongAnswer(f"connection closed after {data[-200:]!r}")
+                data += piece
+        return data.splitlines()
+
     async def until(self, mark: bytes) -> bytes:
         """All octets up to and with the first line that starts with `mark`."""
         data = bytearray()
@@ -110,12 +121,9 @@ class Lmtp:
         """One message, dot-stuffed already; every recipient must be answered 250."""
         envelope = [b"MAIL FROM:<sender@example.net>", *(b"RCPT TO:<%s>" % r.encode() for r in recipients), b"DATA"]
         self.connection.send(b"\r\n".join(envelope) + b"\r\n")
-        for _ in range(len(recipients) + 1):
-            await self._reply(b"250")
-        await self._reply(b"354")
+        _expect(await self.connection.lines(len(recipients) + 2), [b"250"] * (len(recipients) + 1) + [b"354"])
         self.connection.send(stuffed + b".\r\n")
-        for _ in recipients:
-            await self._reply(b"250")
+        _expect(await self.connection.lines(len(recipients)), [b"250"] * len(recipients))
 
     async def quit(self) -> None:
         self.connection.send(b"QUIT\r\n")
@@ -129,6 +137,11 @@ class Lmtp:
                 raise WrongAnswer(f"wanted {code!r}, got {line!r}")
             if line[3:4] == b" ":
                 return
+
+
+def _expect(lines: list[bytes], codes: list[bytes]) -> None:
+    if [line[:3] for line in lines] != codes:
+        raise WrongAnswer(f"LMTP answered {lines!r}, wanted {codes!r}")
 
 
 class Pop3:
