@@ -166,6 +166,9 @@ class SeaweedFS:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+        for port in self.ports:  # it has no option for where these are, and leaves them behind
+            for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
+                path.unlink(missing_ok=True)
 
 
 @pytest.fixture(scope="session")
