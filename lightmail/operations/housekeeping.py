@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Final
 
-from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.logger import Logger
-
-from lightmail.errors import MailError
+from lightmail.rounds import Rounds
 from lightmail.store import ledger
 from lightmail.store.database import Database
 
@@ -18,8 +15,8 @@ DELIVERIES_AGE_US: Final = 7 * _DAY_US
 # Small transactions: no writer waits long for one.
 _AT_ONCE: Final = 1000
 _INTERVAL_SECONDS: Final = 600.0
-
-log = Logger()
+# What a round cut off here has deleted stays deleted; the next goes on from there.
+_DEADLINE_SECONDS: Final = 600.0
 
 
 async def forget(database: Database) -> int:
@@ -34,52 +31,15 @@ async def forget(database: Database) -> int:
     return total
 
 
-class Housekeeping(Service):
-    """Calls `forget` every ten minutes, the first time ten minutes after it starts; a failure waits for the next."""
+class Housekeeping(Rounds):
+    """Calls `forget` every ten minutes, the first time ten minutes after it starts."""
 
     def __init__(self, database: Database, *, reactor: Any) -> None:
-        self._database = database
-        self._reactor = reactor
-        self._timer: Any = None
-        self._round: Deferred[None] | None = None
-
-    def startService(self) -> None:
-        """Begin."""
-        super().startService()  # type: ignore[no-untyped-call]
-        self._schedule()
-
-    def stopService(self) -> Deferred[None] | None:
-        """Stop; fires when a round under way has ended."""
-        super().stopService()  # type: ignore[no-untyped-call]
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        if self._round is None:
-            return None
-        ended: Deferred[None] = Deferred()
-        self._round.addBoth(lambda _: ended.callback(None))
-        self._round.cancel()
-        return ended
-
-    def _schedule(self) -> None:
-        self._timer = self._reactor.callLater(_INTERVAL_SECONDS, self._begin)
-
-    def _begin(self) -> None:
-        self._timer = None
-        self._round = Deferred.fromCoroutine(self._forget())
-        self._round.addBoth(self._ended)
-
-    async def _forget(self) -> None:
-        try:
-            await forget(self._database)
-        except CancelledError:
-            pass
-        except MailError as error:
-            log.warn("old operation ids could not be forgotten: {error}", error=error)
-        except Exception:
-            log.failure("old operation ids could not be forgotten")
-
-    def _ended(self, _: object) -> None:
-        self._round = None
-        if self.running:
-            self._schedule()
+        super().__init__(
+            partial(forget, database),
+            reactor=reactor,
+            interval_seconds=_INTERVAL_SECONDS,
+            deadline_seconds=_DEADLINE_SECONDS,
+            trouble="old operation ids and digests cannot be forgotten",
+            recovery="old operation ids and digests are forgotten again",
+        )
