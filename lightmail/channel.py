@@ -19,6 +19,8 @@ INPUT_OCTETS: Final = 64 << 10
 OUTPUT_OCTETS: Final = 16 << 10
 # How long a peer may take to read the last reply before its connection is cut.
 LINGER_SECONDS: Final = 10.0
+# An overlong line is read to its end, to be refused once; so much of one without an end is enough.
+ENDLESS_LINE_OCTETS: Final = 1 << 20
 
 
 class Closed(Exception):
@@ -34,7 +36,11 @@ class Draining(Exception):
 
 
 class LineTooLong(Exception):
-    """A line above its bound; nothing of it has been taken from the input yet."""
+    """A line above its bound; it has been dropped to its end, and the conversation may go on."""
+
+
+class EndlessLine(Exception):
+    """A line above its bound whose end never came: there is no telling where the next would begin."""
 
 
 class Transport(Protocol):
@@ -69,7 +75,7 @@ class Channel:
     """Reads and writes for one coroutine. The protocol that owns it calls `received` and `lost`.
 
     `timeout_seconds` is the deadline of each single wait for input or for the peer to read; it may be changed.
-    Waiting raises Closed, TimedOut, or (for a line only) Draining.
+    Waiting raises Closed, TimedOut, or (for a line only) Draining or EndlessLine.
     """
 
     def __init__(self, transport: Transport, clock: Clock, timeout_seconds: float) -> None:
@@ -131,11 +137,15 @@ class Channel:
         return self._closing
 
     async def line(self, most: int) -> bytes:
-        """The next line without its CRLF; a bare LF or CR is part of it. LineTooLong when it exceeds `most` octets."""
+        """The next line without its CRLF; a bare LF or CR is part of it.
+
+        One of more than `most` octets is dropped: LineTooLong at its end, or EndlessLine where that does not come.
+        """
         while True:
             end = self._buffer.find(b"\r\n", self._scanned)
             length = (end if end >= 0 else len(self._buffer)) - self._at
             if length > most:
+                await self._skip_line()
                 raise LineTooLong
             if end >= 0:
                 line = self._buffer[self._at : end]
@@ -158,21 +168,6 @@ class Channel:
         line = self._buffer[self._at : end]
         self._at = self._scanned = end + 2
         return line
-
-    async def skip_line(self, most: int) -> bool:
-        """Drop the input up to and with the next CRLF; False when more than `most` octets went by without one."""
-        dropped = 0
-        while True:
-            end = self._buffer.find(b"\r\n", self._at)
-            if end >= 0:
-                self._at = self._scanned = end + 2
-                return True
-            keep = 1 if self._buffer.endswith(b"\r") else 0
-            dropped += len(self._buffer) - keep - self._at
-            if dropped > most:
-                return False
-            self._at = self._scanned = len(self._buffer) - keep
-            await self._more()
 
     async def some(self, most: int | None = None) -> bytes:
         """At least one octet of input and at most `most`, as much as there is."""
@@ -260,6 +255,21 @@ class Channel:
         """The transport is being closed; `lost` follows."""
 
     # Inside
+
+    async def _skip_line(self) -> None:
+        """Drop the input up to and with the next CRLF; EndlessLine when too much went by without one."""
+        dropped = 0
+        while True:
+            end = self._buffer.find(b"\r\n", self._at)
+            if end >= 0:
+                self._at = self._scanned = end + 2
+                return
+            keep = 1 if self._buffer.endswith(b"\r") else 0
+            dropped += len(self._buffer) - keep - self._at
+            if dropped > ENDLESS_LINE_OCTETS:
+                raise EndlessLine
+            self._at = self._scanned = len(self._buffer) - keep
+            await self._more()
 
     async def _more(self) -> None:
         """Wait until more input has arrived."""

@@ -16,7 +16,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lightmail.channel import Channel, Closed, Draining, LineTooLong, TimedOut, Transport
+from lightmail.channel import Channel, Closed, Draining, EndlessLine, LineTooLong, TimedOut, Transport
 from lightmail.delivery.addresses import Target, look_up
 from lightmail.delivery.headers import Trace
 from lightmail.delivery.incoming import Incoming
@@ -30,8 +30,6 @@ from lightmail.lmtp.services import LmtpServices
 
 # RFC 5321 section 4.5.3.2 asks servers to wait five minutes for a command.
 TIMEOUT_SECONDS: Final = 300.0
-# An overlong line is read to its end, to be refused once; a peer that never ends it is cut off.
-ENDLESS_LINE_OCTETS: Final = 1 << 20
 # A message over the bound is read to its end up to this multiple of the bound, so that the client hears why.
 OVERRUN: Final = 16
 # A message's data must be complete within this time, however slowly it trickles.
@@ -96,6 +94,8 @@ class LmtpServer(Protocol):
             pass
         except TimedOut:
             self._bye(421, "4.4.2", "Timed out, closing")
+        except EndlessLine:
+            self._bye(500, "5.5.2", "Line too long")
         except Draining:
             self._bye(421, "4.3.2", "The server is stopping, try again later")
         except Exception:
@@ -113,9 +113,6 @@ class LmtpServer(Protocol):
             try:
                 line = await channel.line(most)
             except LineTooLong:
-                if not await channel.skip_line(ENDLESS_LINE_OCTETS):
-                    self._bye(500, "5.5.2", "Line too long")
-                    return
                 self._refuse(Reply(500, "5.5.2", "Line too long"))
                 continue
             await self._command(line)

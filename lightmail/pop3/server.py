@@ -20,7 +20,7 @@ from twisted.mail.interfaces import IMailboxPOP3
 from twisted.python.failure import Failure
 
 from lightmail import __version__
-from lightmail.channel import Channel, Closed, Draining, LineTooLong, TimedOut
+from lightmail.channel import Channel, Closed, Draining, EndlessLine, LineTooLong, TimedOut
 from lightmail.errors import AccountDisabled, AuthenticationFailed, AuthorizationFailed, InUse, MailError
 from lightmail.pop3 import authorization, transaction
 from lightmail.pop3.commands import AUTHORIZATION, TRANSACTION, Bad, Command, refusal
@@ -34,7 +34,6 @@ log = Logger()
 COMMANDS: Final[dict[bytes, Command]] = {
     command.name: command for command in (*authorization.COMMANDS, *transaction.COMMANDS)
 }
-_ENDLESS_LINE_OCTETS: Final = 1 << 20
 
 
 class Pop3Server(pop3.POP3):
@@ -119,7 +118,6 @@ class Pop3Server(pop3.POP3):
         try:
             return await self._channel.line(self.services.limits.line_octets_before_login)
         except LineTooLong:
-            await self._skip_line()
             raise Bad("Line too long.") from None
 
     def start_tls(self) -> None:
@@ -211,6 +209,8 @@ class Pop3Server(pop3.POP3):
             pass
         except TimedOut:
             self._bye(b"-ERR [SYS/TEMP] Timed out, nothing was removed\r\n")
+        except EndlessLine:
+            self._bye(b"-ERR Line too long\r\n")
         except Draining:
             self._bye(b"-ERR [SYS/TEMP] The server is stopping, nothing was removed\r\n")
         except Exception:
@@ -231,7 +231,6 @@ class Pop3Server(pop3.POP3):
             try:
                 line = await channel.line(most)
             except LineTooLong:
-                await self._skip_line()
                 self._refuse(Bad("Line too long."))
                 continue
             await self._command(line)
@@ -244,7 +243,7 @@ class Pop3Server(pop3.POP3):
             self._refuse(bad)
         except MailError as error:
             self.send(refusal(error))
-        except (Closed, TimedOut, Draining):
+        except (Closed, TimedOut, EndlessLine, Draining):
             raise
         except Exception as error:
             log.failure("pop3 session {session} failed in {command}", session=self.id, command=command[:16])
@@ -269,11 +268,6 @@ class Pop3Server(pop3.POP3):
         known, self._known = self._known, None
         if known is not None:
             known(self)
-
-    async def _skip_line(self) -> None:
-        if not await self._channel.skip_line(_ENDLESS_LINE_OCTETS):
-            self._bye(b"-ERR Line too long\r\n")
-            raise Closed
 
     def _refuse(self, bad: Bad) -> None:
         """Answer a bad command, and hang up on a client that sends nothing else."""

@@ -11,12 +11,14 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransportWithDisconnection
 
 from lightmail.channel import (
+    ENDLESS_LINE_OCTETS,
     INPUT_OCTETS,
     LINGER_SECONDS,
     OUTPUT_OCTETS,
     Channel,
     Closed,
     Draining,
+    EndlessLine,
     LineTooLong,
     TimedOut,
 )
@@ -77,21 +79,22 @@ def test_a_bare_line_feed_or_carriage_return_ends_no_line() -> None:
 def test_a_line_over_its_bound_is_refused_and_can_be_skipped(text: bytes) -> None:
     peer = Peer()
     peer.channel.received(text)
-    assert isinstance(outcome(peer.begin(peer.channel.line(100))), LineTooLong)
-    skipped = peer.begin(peer.channel.skip_line(1000))
+    refused = peer.begin(peer.channel.line(100))
     peer.channel.received(b"more\r")
     peer.channel.received(b"\nnext\r\n")
-    assert outcome(skipped) is True
+    assert isinstance(outcome(refused), LineTooLong)
     rest = b"next" if not text.endswith(b"\r\n") else b"more"
     assert outcome(peer.begin(peer.channel.line(100))) == rest
 
 
 def test_a_line_without_end_is_given_up() -> None:
     peer = Peer()
-    skipped = peer.begin(peer.channel.skip_line(1000))
-    for _ in range(11):
-        peer.channel.received(b"y" * 100)
-    assert outcome(skipped) is False
+    refused = peer.begin(peer.channel.line(100))
+    for _ in range(ENDLESS_LINE_OCTETS // 65536):
+        peer.channel.received(b"y" * 65536)
+    assert waits(refused)
+    peer.channel.received(b"y")
+    assert isinstance(outcome(refused), EndlessLine)
 
 
 def test_a_line_at_its_bound_is_taken() -> None:
