@@ -143,8 +143,9 @@ class Channel:
         """
         while True:
             end = self._buffer.find(b"\r\n", self._scanned)
-            length = (end if end >= 0 else len(self._buffer)) - self._at
-            if length > most:
+            # A CR that arrived last may be half of the end.
+            stop = end if end >= 0 else len(self._buffer) - self._buffer.endswith(b"\r")
+            if stop - self._at > most:
                 await self._skip_line()
                 raise LineTooLong
             if end >= 0:

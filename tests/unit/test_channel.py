@@ -97,10 +97,14 @@ def test_a_line_without_end_is_given_up() -> None:
     assert isinstance(outcome(refused), EndlessLine)
 
 
-def test_a_line_at_its_bound_is_taken() -> None:
+@pytest.mark.parametrize("cut", [0, 99, 100, 101, 102])
+def test_a_line_at_its_bound_is_taken_however_it_is_cut(cut: int) -> None:
     peer = Peer()
-    peer.channel.received(b"x" * 100 + b"\r\n")
-    assert outcome(peer.begin(peer.channel.line(100))) == b"x" * 100
+    text = b"x" * 100 + b"\r\n"
+    peer.channel.received(text[:cut])
+    line = peer.begin(peer.channel.line(100))
+    peer.channel.received(text[cut:])
+    assert outcome(line) == b"x" * 100
 
 
 def test_octets_come_in_the_pieces_asked_for_and_can_be_put_back() -> None:
