@@ -11,8 +11,9 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lightmail.auth import passwords
-from lightmail.auth.slowdown import Network, Slowdown
+from lightmail.auth.slowdown import Slowdown
 from lightmail.auth.verified import VerifiedCache
+from lightmail.config import Network
 from lightmail.errors import AccountDisabled, AuthenticationFailed, AuthorizationFailed, MailError
 from lightmail.flights import Flight
 from lightmail.metrics import LOGINS

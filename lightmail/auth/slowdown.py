@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
-from typing import Final, TypeAlias
+from ipaddress import IPv6Address
+from typing import Final
 
+from lightmail.config import Network
 from lightmail.errors import Unavailable
-
-Network: TypeAlias = IPv4Network | IPv6Network
+from lightmail.peers import ip_of, is_in
 
 _IPV6_HOST_BITS: Final = 64
 
@@ -164,13 +164,10 @@ class Slowdown:
 
     def _host(self, address: str) -> bytes | None:
         """What stands for a client: its IPv4 address or its 64-bit IPv6 network; None for a trusted one."""
-        try:
-            host: IPv4Address | IPv6Address = ip_address(address.partition("%")[0])
-        except ValueError:
+        host = ip_of(address)
+        if host is None:
             return address.encode("utf-8", "replace")[:64]
-        if isinstance(host, IPv6Address) and host.ipv4_mapped is not None:
-            host = host.ipv4_mapped
-        if any(host in network for network in self._trusted):
+        if is_in(address, self._trusted):
             return None
         return host.packed[: _IPV6_HOST_BITS // 8] if isinstance(host, IPv6Address) else host.packed
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from lightmail.errors import LimitReached
+from lightmail.peers import is_in
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -34,7 +34,7 @@ class Admission:
         """Room for a connection from `address`, to be given back by ``leave``; None if there is none."""
         if self._open >= self._max_connections:
             return None
-        key = None if self._trusted(address) else ("address", address)
+        key = None if is_in(address, self._limits.trusted_networks) else ("address", address)
         if not self._take(key, self._limits.connections_per_address_before_login):
             return None
         self._open += 1
@@ -53,10 +53,6 @@ class Admission:
             self._counts[key] -= 1
             if not self._counts[key]:
                 del self._counts[key]
-
-    def _trusted(self, address: str) -> bool:
-        networks = self._limits.trusted_networks
-        return bool(networks) and bool(address) and any(ip_address(address) in network for network in networks)
 
 
 class Pass:

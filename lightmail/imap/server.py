@@ -27,10 +27,10 @@ from lightmail.imap.commands import Completion
 from lightmail.imap.framing import Bounds
 from lightmail.imap.intake import Intake
 from lightmail.imap.output import Disconnected, Output
-from lightmail.imap.peers import is_loopback
 from lightmail.imap.requests import Request
 from lightmail.imap.sync import announce
 from lightmail.imap.tokens import Bad
+from lightmail.peers import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,15 +8,14 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Awaitable, Callable
-from ipaddress import ip_address
-from typing import Any, ClassVar, Final, cast
+from typing import Any, ClassVar, Final
 
 from twisted.internet.defer import Deferred, DeferredSemaphore
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lightmail.channel import Channel, Closed, Draining, EndlessLine, LineTooLong, TimedOut, Transport
+from lightmail.channel import Channel, Closed, Draining, EndlessLine, LineTooLong, TimedOut
 from lightmail.delivery.addresses import Target, look_up
 from lightmail.delivery.headers import Trace
 from lightmail.delivery.incoming import Incoming
@@ -27,6 +26,7 @@ from lightmail.lmtp.dotted import DottedData
 from lightmail.lmtp.handover import Envelope, hand_over
 from lightmail.lmtp.replies import Refused, Reply, refusal
 from lightmail.lmtp.services import LmtpServices
+from lightmail.peers import literal
 
 # RFC 5321 section 4.5.3.2 asks servers to wait five minutes for a command.
 TIMEOUT_SECONDS: Final = 300.0
@@ -64,8 +64,9 @@ class LmtpServer(Protocol):
 
     def connectionMade(self) -> None:
         """Greet, and begin the conversation."""
-        self._channel = Channel(cast(Transport, self.transport), self._services.reactor, TIMEOUT_SECONDS)
-        self._peer = _literal(self.transport)
+        transport: Any = self.transport
+        self._channel = Channel(transport, self._services.reactor, TIMEOUT_SECONDS)
+        self._peer = literal(str(getattr(transport.getPeer(), "host", "")))
         self._say(Reply(220, "", f"{self._services.hostname} LMTP LightMail ready"))
         Deferred.fromCoroutine(self._session())
 
@@ -356,12 +357,3 @@ class LmtpServer(Protocol):
     def _bye(self, code: int, enhanced: str, text: str) -> None:
         self._say(Reply(code, enhanced, text))
         self._channel.close()
-
-
-def _literal(transport: Any) -> str:
-    """The client's address as the inside of an address literal (RFC 5321 section 4.1.3); "" for a Unix socket."""
-    host = getattr(transport.getPeer(), "host", None)
-    if not host:
-        return ""
-    literal = str(host)
-    return f"IPv6:{literal}" if ip_address(literal.partition("%")[0]).version == 6 else literal

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from ipaddress import ip_address
-from typing import Any, Final, cast
+from typing import Any, cast
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as WaitedTooLong
@@ -12,6 +11,7 @@ from twisted.internet.protocol import Protocol, ServerFactory
 
 from lightmail.channel import Transport
 from lightmail.metrics import SESSIONS
+from lightmail.peers import is_in, is_loopback
 from lightmail.pop3.server import Pop3Server
 from lightmail.pop3.services import Pop3Services
 
@@ -68,8 +68,7 @@ class Pop3Factory(ServerFactory):
         limits = self._services.limits
         if self._strangers[address] < limits.connections_per_address_before_login or not address:
             return False
-        client = ip_address(address.partition("%")[0])
-        return not any(client in network for network in limits.trusted_networks)
+        return not is_in(address, limits.trusted_networks)
 
     def _known(self, session: Pop3Server) -> None:
         """The session has logged in, or ended: it is no stranger any more."""
@@ -82,12 +81,3 @@ class Pop3Factory(ServerFactory):
         SESSIONS.labels("pop3").dec()
         if self._draining is not None and not self._sessions and not self._draining.called:
             self._draining.callback(None)
-
-
-def is_loopback(address: str) -> bool:
-    """Whether `address` (an IP address; empty for a Unix socket) is this host's own."""
-    if not address:
-        return True
-    ip: Final = ip_address(address.partition("%")[0])
-    mapped = getattr(ip, "ipv4_mapped", None)
-    return ip.is_loopback or (mapped is not None and mapped.is_loopback)

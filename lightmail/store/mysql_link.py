@@ -7,7 +7,6 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from ipaddress import ip_address
 from typing import Any, Final, TypeAlias
 
 import pymysql
@@ -16,6 +15,7 @@ from pymysql.constants import CLIENT
 
 from lightmail.config import DatabaseConfig
 from lightmail.errors import Unavailable
+from lightmail.peers import is_loopback
 from lightmail.store.cursor import Bulk, Params, Result, Row, Statement
 from lightmail.store.database import Meter
 from lightmail.store.faults import CommitUnknown, Conflict, DuplicateKey, LostLink
@@ -58,16 +58,9 @@ def _tls(config: DatabaseConfig) -> dict[str, Any]:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
         return {"ssl": context}
-    if config.tls == "off" or config.socket or _is_loopback(config.host):
+    if config.tls == "off" or config.socket or config.host == "localhost" or is_loopback(config.host):
         return {"ssl_disabled": True}
     return {}
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 def connect_arguments(config: DatabaseConfig, answer_seconds: float) -> dict[str, Any]:

@@ -9,7 +9,6 @@ import pytest
 
 from lightmail.config import LimitsConfig
 from lightmail.imap.admission import Admission, TooManyConnections
-from lightmail.imap.peers import is_loopback
 from lightmail.model import AccountId
 
 LIMITS = replace(
@@ -62,20 +61,3 @@ def test_trusted_networks_have_no_bound_but_the_one_of_all() -> None:
         place.login(ALICE)
     assert admission.enter("10.1.2.3") is None
     assert admission.enter("192.0.2.1") is None
-
-
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("127.0.0.1", True),
-        ("127.9.9.9", True),
-        ("::1", True),
-        ("::ffff:127.0.0.1", True),
-        ("", True),
-        ("192.0.2.1", False),
-        ("fe80::1%eth0", False),
-        ("localhost.example", False),
-    ],
-)
-def test_what_counts_as_this_host(address: str, expected: bool) -> None:
-    assert is_loopback(address) is expected
