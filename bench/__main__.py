@@ -32,7 +32,7 @@ def main() -> None:
         targets = [_target(spec, arguments.pid) for spec in arguments.target]
         rows = asyncio.run(_rounds(targets, names, settings, arguments.rounds))
     text = f"{report.machine()}; {settings.count} messages, {arguments.rounds} rounds\n\n"
-    text += report.table(rows, targets[0].name)
+    text += report.table(rows, targets[0].name) + "\n" + report.stage_table(rows)
     print(text)
     if arguments.out:
         Path(arguments.out).write_text(text)
@@ -55,7 +55,9 @@ def _target(spec: str, pids: list[str]) -> Target:
     url = urllib.parse.urlsplit(text)
     query = dict(urllib.parse.parse_qsl(url.query))
     if url.scheme != "imap" or not (url.username and url.port):
-        raise SystemExit(f"--target {spec}: want NAME=imap://USER:PASSWORD@HOST:PORT?lmtp=HOST:PORT&pop3=HOST:PORT")
+        raise SystemExit(
+            f"--target {spec}: want NAME=imap://USER:PASSWORD@HOST:PORT?lmtp=HOST:PORT&pop3=HOST:PORT[&metrics=HOST:PORT]"
+        )
     roles: dict[str, list[int]] = {}
     for entry in pids:
         label, _, where = entry.partition("=")
@@ -72,6 +74,7 @@ def _target(spec: str, pids: list[str]) -> Target:
         password=url.password or "",
         domain=query.get("domain", "bench.example"),
         pids=roles,
+        metrics=_address(query["metrics"]) if "metrics" in query else None,
     )
 
 

@@ -6,6 +6,7 @@ import platform
 import subprocess
 from statistics import median
 
+from bench.stages import STAGES
 from bench.workloads import Row
 
 
@@ -22,6 +23,22 @@ def table(rows: list[Row], first: str) -> str:
             own = [row for row in rows if row.workload == workload and row.target == name]
             if own:
                 lines.append(_line(workload, name, own, base))
+    return "\n".join(lines) + "\n"
+
+
+def stage_table(rows: list[Row]) -> str:
+    """Where deliveries spent their time, mean milliseconds, as a Markdown table; "" where no server told."""
+    told = [row for row in rows if row.stages]
+    if not told:
+        return ""
+    lines = [
+        "| delivery | target | " + " | ".join(f"{name} ms" for name in STAGES) + " |",
+        "| --- | --- |" + " --: |" * len(STAGES),
+    ]
+    for workload, target in dict.fromkeys((row.workload, row.target) for row in told):
+        own = [row.stages for row in told if (row.workload, row.target) == (workload, target)]
+        cells = (f"{median(each.get(name, 0.0) for each in own):.2f}" for name in STAGES)
+        lines.append(f"| {workload} | {target} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 

@@ -12,6 +12,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 
@@ -54,11 +55,13 @@ class Stacks:
             "dovecot": self._dovecot,
             "embedded": self._embedded,
             "mariadb-s3": self._mariadb_s3,
+            "embedded-1core": lambda home: _pinned(self._embedded(home)),
+            "mariadb-s3-1core": lambda home: _pinned(self._mariadb_s3(home)),
         }
         if name not in starters:
             raise SystemExit(f"--only {name}: unknown, the servers are {', '.join(starters)}")
         home.mkdir()
-        target = starters[name](home)
+        target = replace(starters[name](home), name=name)
         _wait_for(target.imap, target.name)
         return target
 
@@ -96,11 +99,21 @@ class Stacks:
         server.start()
         self._stack.callback(server.stop)
         assert server.process is not None
-        return _target(name, server.imap, server.pop3, server.lmtp, {"": [server.process.pid], **roles})
+        target = _target(name, server.imap, server.pop3, server.lmtp, {"": [server.process.pid], **roles})
+        return replace(target, metrics=(HOST, server.http))
 
 
 def _target(name: str, imap: int, pop3: int, lmtp: int, pids: dict[str, list[int]]) -> Target:
     return Target(name, (HOST, imap), (HOST, lmtp), (HOST, pop3), "bench", SCRATCH, PASSWORD, DOMAIN, pids)
+
+
+def _pinned(target: Target) -> Target:
+    """The same server on one core: its threads take turns at the interpreter's lock, which is cheaper without a
+    second core to wake up each time."""
+    core = {max(os.sched_getaffinity(0))}
+    for thread in os.listdir(f"/proc/{target.pids[''][0]}/task"):
+        os.sched_setaffinity(int(thread), core)
+    return target
 
 
 def _wait_for(address: tuple[str, int], name: str) -> None:

@@ -10,9 +10,9 @@ import itertools
 import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from bench import cpu
+from bench import cpu, stages
 from bench.messages import message, message_id
 from bench.wire import Imap, Lmtp, Pop3, WrongAnswer, fetch_items, stuff
 
@@ -22,7 +22,10 @@ _FLAGS = re.compile(rb"\* \d+ FETCH \((?:UID \d+ FLAGS \([^)]*\)|FLAGS \([^)]*\)
 
 @dataclass(frozen=True)
 class Target:
-    """A server under test. ``pids`` are process ids by role; the role "" is the mail server itself."""
+    """A server under test. ``pids`` are process ids by role; the role "" is the mail server itself.
+
+    ``metrics`` is where a LightMail serves /metrics.
+    """
 
     name: str
     imap: tuple[str, int]
@@ -33,6 +36,7 @@ class Target:
     password: str
     domain: str
     pids: dict[str, list[int]] = field(default_factory=dict)
+    metrics: tuple[str, int] | None = None
 
     def address(self, user: str) -> str:
         return f"{user}@{self.domain}"
@@ -56,7 +60,10 @@ class Settings:
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: CPU seconds by role over `operations`, in `wall` seconds; or `kib` of memory."""
+    """One figure: CPU seconds by role over `operations`, in `wall` seconds; or `kib` of memory.
+
+    ``stages`` are the mean milliseconds of each stage of a delivery, where the server tells.
+    """
 
     workload: str
     target: str
@@ -64,6 +71,7 @@ class Row:
     wall: float
     cpu: dict[str, float]
     kib: float | None = None
+    stages: dict[str, float] = field(default_factory=dict)
 
 
 Workload = Callable[[Target, Settings], AsyncIterator[Row]]
@@ -200,9 +208,11 @@ async def deliver(target: Target, settings: Settings) -> AsyncIterator[Row]:
             await session.quit()
 
         name = f"LMTP, {connections} connections, {recipients} recipients"
+        before = stages.totals(target.metrics)
         row = await _measured(name, target, total, lambda c=connections, t=total, w=worker: _share(c, t, w))
+        spent = stages.milliseconds(before, stages.totals(target.metrics))
         await _check_delivered(target, settings, seed, total * recipients)
-        yield row
+        yield replace(row, stages=spent)
     await asyncio.gather(*(_empty(target, user) for user in users))
 
 
@@ -303,7 +313,7 @@ async def large(target: Target, settings: Settings) -> AsyncIterator[Row]:
         before = {pid: cpu.peak_kib(pid) for pid in pids}
         row = await _measured(name, target, 1, work)
         grown = sum(cpu.peak_kib(pid) - before[pid] for pid in pids if pid in cpu.tree(target.pids[""]))
-        yield Row(row.workload, row.target, 1, row.wall, row.cpu, kib=float(grown))
+        yield replace(row, kib=float(grown))
     await _empty(target, user)
 
 
