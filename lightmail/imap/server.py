@@ -50,9 +50,10 @@ _STALL_SECONDS: Final = 300
 _CLOSE_SECONDS: Final = 30
 _DISCARD_OCTETS_BEFORE_LOGIN: Final = 1 << 16
 
+_STOPPING: Final = b"The server is shutting down"
+
 _LOGGED_IN: Final = frozenset({"auth", "select"})
 
-_SESSIONS: Final = metrics.SESSIONS.labels("imap")
 _numbers = itertools.count(1)
 
 
@@ -211,12 +212,16 @@ class ImapServer(imap4.IMAP4Server):
         self._intake.regulate(busy=False)  # the client's half of closing has to be read
         self._output.close()
 
-    def finish(self, text: bytes) -> None:
+    def drain(self) -> None:
         """Say BYE and close, after the running command has been answered (IDLE counts as waiting)."""
         if not self._serving or self._sleeper is not None:
-            self.bye(text)
+            self.bye(_STOPPING)
         else:
-            self._last_words = text
+            self._last_words = _STOPPING
+
+    def abort(self) -> None:
+        """Cut the connection."""
+        self.transport.abortConnection()
 
     def then(self, action: Callable[[], None]) -> None:
         """Call `action` when the running command has been answered."""
@@ -235,17 +240,15 @@ class ImapServer(imap4.IMAP4Server):
         self.secure = ISSLTransport.providedBy(self.transport)
         if ITCPTransport.providedBy(self.transport):
             self.transport.setTcpNoDelay(True)  # responses leave whole: there is nothing to wait for
-        _SESSIONS.inc()
-        self.factory.opened(self)
+        self.factory.sessions.opened(self)
         super().connectionMade()
 
     def connectionLost(self, reason: Failure) -> None:  # type: ignore[override]
         """Let go of everything; a command that runs ends by itself."""
         super().connectionLost(reason)
-        _SESSIONS.dec()
         if self.account is not None:
             log.info("{session} ended after {commands} commands", session=self.id, commands=self._commands)
-        self.factory.closed(self)
+        self.factory.sessions.closed(self)
         self.place.leave()
         self._output.stopProducing()
         self._leave()

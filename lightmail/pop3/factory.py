@@ -3,26 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any, cast
+from typing import Any
 
-from twisted.internet.defer import Deferred
-from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.protocol import Protocol, ServerFactory
 
-from lightmail.channel import Transport
-from lightmail.metrics import SESSIONS
 from lightmail.peers import is_in, is_loopback
 from lightmail.pop3.server import Pop3Server
 from lightmail.pop3.services import Pop3Services
-
-
-class _TurnedAway(Protocol):
-    """One connection too many."""
-
-    def connectionMade(self) -> None:
-        transport = cast(Transport, self.transport)
-        transport.write(b"-ERR [SYS/TEMP] Too many connections, try again later\r\n")
-        transport.loseConnection()
+from lightmail.sessions import Sessions, TurnedAway
 
 
 class Pop3Factory(ServerFactory):
@@ -32,35 +20,25 @@ class Pop3Factory(ServerFactory):
 
     def __init__(self, services: Pop3Services) -> None:
         self._services = services
-        self._sessions: set[Pop3Server] = set()
+        self._sessions: Sessions[Pop3Server] = Sessions("pop3", reactor=services.reactor)
         self._strangers: Counter[str] = Counter()
-        self._draining: Deferred[None] | None = None
 
     def buildProtocol(self, addr: Any) -> Protocol:
         """A session, or a refusal where there are too many."""
         address = str(getattr(addr, "host", ""))
-        if self._draining is not None or self._is_full(address):
-            return _TurnedAway()
-        session = Pop3Server(self._services, address, is_loopback(address), known=self._known, ended=self._ended)
+        if self._sessions.draining or self._is_full(address):
+            return TurnedAway(b"-ERR [SYS/TEMP] Too many connections, try again later\r\n")
+        session = Pop3Server(
+            self._services, address, is_loopback(address), known=self._known, ended=self._sessions.closed
+        )
         session.factory = self  # type: ignore[assignment]  # Twisted declares None
-        self._sessions.add(session)
+        self._sessions.opened(session)
         self._strangers[address] += 1
-        SESSIONS.labels("pop3").inc()
         return session
 
     async def drain(self, seconds: float) -> None:
         """Refuse new sessions and return when those that are have ended; after `seconds` they are cut off."""
-        self._draining = Deferred()
-        for session in tuple(self._sessions):
-            session.drain()
-        if not self._sessions:
-            return
-        self._draining.addTimeout(seconds, self._services.reactor)
-        try:
-            await self._draining
-        except WaitedTooLong:
-            for session in tuple(self._sessions):
-                session.abort()
+        await self._sessions.drain(seconds)
 
     def _is_full(self, address: str) -> bool:
         if len(self._sessions) >= self._services.config.max_connections:
@@ -75,9 +53,3 @@ class Pop3Factory(ServerFactory):
         self._strangers[session.address] -= 1
         if not self._strangers[session.address]:
             del self._strangers[session.address]
-
-    def _ended(self, session: Pop3Server) -> None:
-        self._sessions.discard(session)
-        SESSIONS.labels("pop3").dec()
-        if self._draining is not None and not self._sessions and not self._draining.called:
-            self._draining.callback(None)
