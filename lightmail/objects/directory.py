@@ -183,9 +183,8 @@ def _written(path: str, body: bytes | BinaryIO) -> BinaryIO:
 def _name_and_sync(file: BinaryIO, temporary: str, path: str) -> None:
     """Give a written file its name and put its octets on disk; the directory is the caller's to sync.
 
-    Nothing refers to a fresh key yet, so a crash may leave what it likes there: the name comes first, and the file
-    system's journal takes the file and its entry down in one commit instead of two. Of a key that is overwritten a
-    crash must leave the old object or the new one.
+    Nothing refers to a fresh key yet, so a crash may leave what it likes there: the name comes first, and syncing the
+    file takes its new entry along. Of a key that is overwritten a crash must leave the old object or the new one.
     """
     if os.path.lexists(path):
         os.fsync(file.fileno())
