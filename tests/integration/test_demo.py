@@ -10,7 +10,10 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
+
+import pytest
 
 from tests.integration.servers import HOST, MailServer, environment
 
@@ -49,6 +52,33 @@ class Demo:
         assert b"Traceback" not in errors, errors.decode()
         return self.process.returncode
 
+    def kill(self) -> None:
+        """End what a failed test left, the server included."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.communicate()
+
+
+@pytest.fixture(autouse=True)
+def _interruptible() -> Iterator[None]:
+    """A shell's background jobs ignore Ctrl-C, and so would what they start: the demo of these tests must not."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[[Path, MailServer], Demo]]:
+    demos: list[Demo] = []
+
+    def started(directory: Path, server: MailServer) -> Demo:
+        demos.append(Demo(directory, server))
+        return demos[-1]
+
+    yield started
+    for demo in demos:
+        demo.kill()
+
 
 def inbox(server: MailServer, name: str, password: str) -> list[bytes]:
     client = imaplib.IMAP4(HOST, server.imap, timeout=30)
@@ -63,11 +93,11 @@ def inbox(server: MailServer, name: str, password: str) -> list[bytes]:
     return found
 
 
-def test_demo_twice(tmp_path):
+def test_demo_twice(tmp_path, start):
     server = MailServer(tmp_path)
     passwords = []
     for _ in range(2):
-        demo = Demo(tmp_path, server)
+        demo = start(tmp_path, server)
         name, password = demo.wait_for(r"^demo account: (\S+) password: (\S+)$").groups()
         assert name == "demo@example.org"
         passwords.append(password)
@@ -80,13 +110,13 @@ def test_demo_twice(tmp_path):
     assert passwords[0] == passwords[1]
 
 
-def test_a_server_that_is_not_ours_is_not_taken_for_the_demo(tmp_path):
+def test_a_server_that_is_not_ours_is_not_taken_for_the_demo(tmp_path, start):
     """The ports answer, but it is another server that does: no account is shown, and no sample is delivered there."""
     server = MailServer(tmp_path)
-    first = Demo(tmp_path, server)
+    first = start(tmp_path, server)
     name, password = first.wait_for(r"^demo account: (\S+) password: (\S+)$").groups()
     (tmp_path / "other").mkdir()
-    second = Demo(tmp_path / "other", server)
+    second = start(tmp_path / "other", server)
     output, errors = second.process.communicate(timeout=60)
     assert second.process.returncode == 1
     assert b"demo account" not in output
