@@ -31,7 +31,7 @@ EMAILS_RECEIVED: Final = Counter(
 )
 DELIVERY_STAGE: Final = Histogram(
     "lightmail_delivery_stage_seconds",
-    "Where a delivery's time goes: spool, render, compress, put, transaction, commit.",
+    "Where a delivery's time goes: spool, render, compress, put, transaction (COMMIT included).",
     ["stage"],
     buckets=_SECONDS,
     registry=REGISTRY,
