@@ -21,7 +21,9 @@ from lightmail.config.sections import (
     ApiConfig,
     Config,
     DatabaseConfig,
+    GarbageConfig,
     ImapConfig,
+    JournalConfig,
     LimitsConfig,
     LmtpConfig,
     LoggingConfig,
@@ -46,6 +48,8 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "pop3": Pop3Config,
     "lmtp": LmtpConfig,
     "api": ApiConfig,
+    "garbage": GarbageConfig,
+    "journal": JournalConfig,
     "logging": LoggingConfig,
     "limits": LimitsConfig,
 }

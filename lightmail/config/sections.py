@@ -156,6 +156,26 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class GarbageConfig:
+    """``[garbage]``: the collector. Expunged mail can be restored for ``undelete_days``; an object that nothing refers
+    to is kept ``grace_hours`` before it is first suspected."""
+
+    batch_size: int = setting(100, integer(1, 10_000))
+    idle_seconds: int = setting(60, _SECONDS)
+    pause_seconds: int = setting(5, integer(0, 3600))
+    undelete_days: int = setting(30, integer(0, 3650))
+    grace_hours: int = setting(24, integer(1, 8760))
+
+
+@dataclass(frozen=True, slots=True)
+class JournalConfig:
+    """``[journal]``: what mailboxes hold, written to the object store every so often, for `lightmail recover`."""
+
+    interval_seconds: int = setting(60, _SECONDS)
+    segment_changes: int = setting(10_000, integer(1, 1_000_000))
+
+
+@dataclass(frozen=True, slots=True)
 class LoggingConfig:
     """``[logging]``: no path means standard error."""
 
@@ -209,6 +229,8 @@ class Config:
     pop3: Pop3Config | None = None
     lmtp: LmtpConfig | None = None
     api: ApiConfig | None = None
+    garbage: GarbageConfig | None = None
+    journal: JournalConfig | None = None
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     source: str | None = None

@@ -1,0 +1,72 @@
+-- What keeps mail for good: collection, epochs, undeletion, the journal, quota warnings, events and background jobs.
+-- New tables only: a column added to `messages` or `objects` would rewrite large tables on some servers.
+
+-- One row. passes and high_water_us: how far the collector came; `meta/epoch` in the bucket says the same, so that a
+-- database that is behind its bucket is known. frozen_at 0: collection is allowed; else since when it is not, and why.
+CREATE TABLE IF NOT EXISTS collection (
+    id TINYINT NOT NULL PRIMARY KEY,
+    passes BIGINT NOT NULL,
+    high_water_us BIGINT NOT NULL,
+    frozen_at BIGINT NOT NULL,
+    frozen_reason VARBINARY(1000) NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
+-- Objects that are not LIVE, and since when: what the collector will delete.
+CREATE TABLE IF NOT EXISTS condemned (
+    object BIGINT NOT NULL PRIMARY KEY,
+    since_us BIGINT NOT NULL,
+    reason VARBINARY(64) NOT NULL,
+    KEY condemned_since (since_us)
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
+-- Where background jobs are: cursors and progress as JSON, in the job's own terms.
+CREATE TABLE IF NOT EXISTS job_progress (
+    name VARBINARY(255) NOT NULL PRIMARY KEY,
+    state MEDIUMBLOB NOT NULL,
+    updated_at BIGINT NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
+-- The UIDs that expunged messages have in the `Deleted` tree, given when they are first seen there, and the next one.
+CREATE TABLE IF NOT EXISTS deleted_uids (
+    mailbox BIGINT NOT NULL,
+    deleted_uid BIGINT NOT NULL,
+    uid BIGINT NOT NULL,
+    PRIMARY KEY (mailbox, deleted_uid),
+    UNIQUE KEY deleted_uids_uid (mailbox, uid)
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
+CREATE TABLE IF NOT EXISTS deleted_views (
+    mailbox BIGINT NOT NULL PRIMARY KEY,
+    uidnext BIGINT NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
+-- The meta_seq of each account up to which the journal holds its names and subscriptions.
+CREATE TABLE IF NOT EXISTS journal_marks (
+    account BIGINT NOT NULL PRIMARY KEY,
+    meta_seq BIGINT NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
+-- How many accounts a domain may have; no row: any number.
+CREATE TABLE IF NOT EXISTS domain_limits (
+    domain BIGINT NOT NULL PRIMARY KEY,
+    accounts BIGINT NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
+-- Accounts that were told that they are nearly full; the row goes when they have room again.
+CREATE TABLE IF NOT EXISTS quota_warnings (
+    account BIGINT NOT NULL PRIMARY KEY,
+    warned_at BIGINT NOT NULL
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
+-- What others may want to know of: written in the transaction that made it so.
+CREATE TABLE IF NOT EXISTS events (
+    id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    happened_at BIGINT NOT NULL,
+    kind VARBINARY(64) NOT NULL,
+    account BIGINT NULL,
+    detail MEDIUMBLOB NOT NULL,
+    KEY events_happened (happened_at)
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
+INSERT INTO collection (id, passes, high_water_us, frozen_at, frozen_reason)
+    SELECT 1, 0, 0, 0, '' FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM collection);

@@ -1,0 +1,71 @@
+-- What keeps mail for good: collection, epochs, undeletion, the journal, quota warnings, events and background jobs.
+
+-- One row. passes and high_water_us: how far the collector came; `meta/epoch` in the bucket says the same, so that a
+-- database that is behind its bucket is known. frozen_at 0: collection is allowed; else since when it is not, and why.
+CREATE TABLE IF NOT EXISTS collection (
+    id INTEGER PRIMARY KEY,
+    passes INTEGER NOT NULL,
+    high_water_us INTEGER NOT NULL,
+    frozen_at INTEGER NOT NULL,
+    frozen_reason BLOB NOT NULL
+);
+
+-- Objects that are not LIVE, and since when: what the collector will delete.
+CREATE TABLE IF NOT EXISTS condemned (
+    object INTEGER PRIMARY KEY,
+    since_us INTEGER NOT NULL,
+    reason BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS condemned_since ON condemned (since_us);
+
+-- Where background jobs are: cursors and progress as JSON, in the job's own terms.
+CREATE TABLE IF NOT EXISTS job_progress (
+    name BLOB NOT NULL PRIMARY KEY,
+    state BLOB NOT NULL,
+    updated_at INTEGER NOT NULL
+);
+
+-- The UIDs that expunged messages have in the `Deleted` tree, given when they are first seen there, and the next one.
+CREATE TABLE IF NOT EXISTS deleted_uids (
+    mailbox INTEGER NOT NULL,
+    deleted_uid INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, deleted_uid)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS deleted_uids_uid ON deleted_uids (mailbox, uid);
+
+CREATE TABLE IF NOT EXISTS deleted_views (
+    mailbox INTEGER PRIMARY KEY,
+    uidnext INTEGER NOT NULL
+);
+
+-- The meta_seq of each account up to which the journal holds its names and subscriptions.
+CREATE TABLE IF NOT EXISTS journal_marks (
+    account INTEGER PRIMARY KEY,
+    meta_seq INTEGER NOT NULL
+);
+
+-- How many accounts a domain may have; no row: any number.
+CREATE TABLE IF NOT EXISTS domain_limits (
+    domain INTEGER PRIMARY KEY,
+    accounts INTEGER NOT NULL
+);
+
+-- Accounts that were told that they are nearly full; the row goes when they have room again.
+CREATE TABLE IF NOT EXISTS quota_warnings (
+    account INTEGER PRIMARY KEY,
+    warned_at INTEGER NOT NULL
+);
+
+-- What others may want to know of: written in the transaction that made it so.
+CREATE TABLE IF NOT EXISTS events (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    happened_at INTEGER NOT NULL,
+    kind BLOB NOT NULL,
+    account INTEGER NULL,
+    detail BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS events_happened ON events (happened_at);
+
+INSERT INTO collection (id, passes, high_water_us, frozen_at, frozen_reason)
+    SELECT 1, 0, 0, 0, x'' WHERE NOT EXISTS (SELECT 1 FROM collection);
