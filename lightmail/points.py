@@ -14,13 +14,16 @@ from typing import Final
 
 # Every point there is, in the order that a delivery or an APPEND passes them; a test holds it against the code.
 POINTS: Final = (
-    "message-begun",  # the first octet of DATA or of APPEND's literal is spooled
+    "message-begun",  # the first octet of DATA or of APPEND's literal has come
+    "message-spooled",  # what fills a spool's memory is in its file (over 1 MiB)
     "message-received",  # the last octet has come
     "object-named",  # the object has its key
     "object-writing",  # the object's file is written and not yet synced, or its PUT is about to be sent
+    "object-part",  # a block of a large object has been handed to its upload (S3)
     "object-stored",  # the object is durable under its key
     "transaction-queued",  # its rows wait for their turn
     "transaction-begun",  # the first statement is about to be sent
+    "mailboxes-locked",  # the mailboxes are locked and advanced, the objects have rows, and no message has
     "rows-written",  # the last statement is done, COMMIT is about to be sent
     "committed",  # COMMIT was answered
     "hinted",  # sessions have been told

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
+from lightmail import points
 from lightmail.errors import Invalid, NoSuchDestination, TooBig
 from lightmail.imap.commands import AUTH, Command, Completion
 from lightmail.imap.flags import settable
@@ -76,6 +78,8 @@ async def _accept(session: ImapServer, tokens: Tokens, octets: int) -> Spool | N
 
 async def _append(session: ImapServer, args: tuple[Target, Spool]) -> Completion:
     target, spool = args
+    points.reached("message-received")
+    session.then(partial(points.reached, "reply-written"))
     services, owner = session.services, session.owner
     mailbox = await _mailbox(session, target.name)
     moment = target.internaldate_us if target.internaldate_us is not None else int(time() * 1_000_000)

@@ -15,6 +15,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lightmail import points
 from lightmail.channel import Channel, Closed, Draining, EndlessLine, LineTooLong, TimedOut
 from lightmail.delivery.addresses import Target, look_up
 from lightmail.delivery.headers import Trace
@@ -279,6 +280,7 @@ class LmtpServer(Protocol):
     async def _finish(self, incoming: Incoming) -> None:
         """The message is complete: deliver it, and reply to each recipient."""
         assert self._sender is not None
+        points.reached("message-received")
         self._transactions += 1
         trace = Trace(
             client=self._client,
@@ -299,6 +301,7 @@ class LmtpServer(Protocol):
         )
         self._reset()
         self._channel.write(b"".join(reply.wire for reply in replies))
+        points.reached("reply-written")
 
     async def _rset(self, rest: bytes) -> None:
         self._reset()

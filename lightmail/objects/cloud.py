@@ -17,6 +17,7 @@ from obstore.exceptions import BaseError
 from obstore.store import MemoryStore, S3Store
 from twisted.logger import Logger
 
+from lightmail import points
 from lightmail.config import S3Config
 from lightmail.errors import ConfigError, MailError, StartupError, Unavailable
 from lightmail.objects.backends import ObjectMissing
@@ -115,6 +116,7 @@ class CloudStore:
         self.remote = remote
 
     def put(self, key: str, body: bytes | BinaryIO) -> None:
+        points.reached("object-writing")
         try:
             if isinstance(body, bytes):
                 obstore.put(self._store, key, body, use_multipart=False)
@@ -128,6 +130,7 @@ class CloudStore:
         with obstore.open_writer(self._store, key, buffer_size=_PART_OCTETS, max_concurrency=_PARTS_AT_ONCE) as upload:
             while block := body.read(_BLOCK_OCTETS):
                 upload.write(block)
+                points.reached("object-part")
 
     def read(self, key: str, start: int, stop: int) -> bytes:
         try:

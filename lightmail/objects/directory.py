@@ -16,6 +16,7 @@ from typing import BinaryIO
 
 from twisted.logger import Logger
 
+from lightmail import points
 from lightmail.errors import Corruption, StartupError, Unavailable
 from lightmail.objects.backends import ObjectMissing
 
@@ -52,6 +53,7 @@ class DirectoryStore:
         try:
             try:
                 with _written(temporary, body) as file:
+                    points.reached("object-writing")
                     self._make_durable(os.path.dirname(path))
                     _name_and_sync(file, temporary, path)
             except OSError:

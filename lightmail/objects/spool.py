@@ -10,6 +10,7 @@ from typing import BinaryIO
 from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
+from lightmail import points
 from lightmail.errors import SpoolFull, StartupError, Unavailable
 from lightmail.objects.readers import MemorySegment, TemporaryFile, join
 from lightmail.threads import BoundedPool
@@ -49,6 +50,8 @@ class Spool:
         if self._closed:
             raise ValueError("write to a closed spool")
         self._spools.reserve(len(data))
+        if not self.octets:
+            points.reached("message-begun")
         self._pending.write(data)
         self.octets += len(data)
 
@@ -69,6 +72,7 @@ class Spool:
     def _append(self, file: TemporaryFile | None, pending: io.BytesIO) -> TemporaryFile:
         file = file or TemporaryFile(self._spools.directory)
         file.append(pending.getbuffer())
+        points.reached("message-spooled")
         return file
 
     def open(self, prepend: bytes = b"") -> BinaryIO:

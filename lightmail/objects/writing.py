@@ -11,6 +11,7 @@ from typing import BinaryIO
 
 from twisted.logger import Logger
 
+from lightmail import points
 from lightmail.errors import SpoolFull
 from lightmail.metrics import DELIVERY_STAGE
 from lightmail.mime import render
@@ -54,6 +55,7 @@ class BlobWriter:
     ) -> StoredBlob:
         """Store the `octets` octets that `blob` holds under a fresh key, born at `now_us`."""
         key = new_key(self._codec.name, now_us)
+        points.reached("object-named")
         about = (octets, internaldate_us, tuple(owners))
         if octets <= FRAME_OCTETS:
             return self._write_small(key, blob.read(), *about)
@@ -73,6 +75,7 @@ class BlobWriter:
             body = small_object(self._codec, header, blob)
         with stage("put"):
             self._store.put(key, body)
+        points.reached("object-stored")
         return self._stored(key, header, len(body), b"", rendering)
 
     def _write_large(
@@ -96,6 +99,7 @@ class BlobWriter:
             table = seek_table(self._codec, frames, octets)
         with stage("put"), join([MemorySegment(front), packed, MemorySegment(table)]) as body:
             self._store.put(key, body)
+        points.reached("object-stored")
         return self._stored(key, header, frames.offsets[-1] + len(table), frames.pack(), rendering)
 
     def _stored(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias
 
+from lightmail import points
 from lightmail.errors import LimitReached, MailError, NoSuchDestination, OverQuota
 from lightmail.model import AccountId, MailboxId, ObjectId, StoredBlob
 from lightmail.operations.outcome import Changed, RunAgain
@@ -83,6 +84,7 @@ def arrive_txn(cursor: Cursor, items: Sequence[Sequence[Unit]]) -> Changed[Seque
         # Compressed before the first statement takes locks.
         renderings = [blobs.rendering_row(blob.rendering) for blob in stored]
         held, objects, quotas = _open(cursor, units, stored)
+        points.reached("mailboxes-locked")
         rows, placed = _place(units, held, objects, _flag_bits(cursor, units))
         answers.update(placed)
         made = [(objects[blob.key], *rendering) for blob, rendering in zip(stored, renderings, strict=True)]

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
+from lightmail import points
 from lightmail.errors import MailError, Unavailable
 from lightmail.metrics import DATABASE_RETRIES
 from lightmail.model import AccountId, MailboxId
@@ -118,6 +119,7 @@ class Transactions:
         return value
 
     async def _enter(self, ticket: Ticket) -> Any:
+        points.reached("transaction-queued")
         self._queue.enter(ticket)
         try:
             return await ticket.done
@@ -153,8 +155,10 @@ class Transactions:
             for ticket in tickets:
                 _answer(ticket.done.errback, ticket, _as_answer(error, works[0].name))
             return True
+        points.reached("committed")
         for mailbox, modseq in changed.modseqs.items():
             self._notifier.changed(mailbox, modseq)
+        points.reached("hinted")
         for ticket, value in zip(tickets, changed.value, strict=True):
             _answer(ticket.done.callback, ticket, value)
         return True
@@ -225,8 +229,11 @@ def _guarded(
     batch: Callable[[Cursor, Sequence[Any]], Changed[Sequence[Any]]],
     items: Sequence[Any],
 ) -> Changed[Sequence[Any]]:
+    points.reached("transaction-begun")
     cursor.first(*guard, _check_guard)
-    return batch(cursor, items)
+    changed = batch(cursor, items)
+    points.reached("rows-written")
+    return changed
 
 
 def _check_guard(inserted: int) -> None:
