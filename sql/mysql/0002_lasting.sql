@@ -52,10 +52,13 @@ CREATE TABLE IF NOT EXISTS domain_limits (
     accounts BIGINT NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
--- Accounts that were told that they are nearly full; the row goes when they have room again.
+-- What was said of accounts that run full: kind `warning`, their owners were told that they are nearly full; `exceeded`,
+-- mail was refused. The row goes when the account has room again.
 CREATE TABLE IF NOT EXISTS quota_warnings (
-    account BIGINT NOT NULL PRIMARY KEY,
-    warned_at BIGINT NOT NULL
+    account BIGINT NOT NULL,
+    kind VARBINARY(16) NOT NULL,
+    warned_at BIGINT NOT NULL,
+    PRIMARY KEY (account, kind)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
 -- What others may want to know of: written in the transaction that made it so.

@@ -51,10 +51,13 @@ CREATE TABLE IF NOT EXISTS domain_limits (
     accounts INTEGER NOT NULL
 );
 
--- Accounts that were told that they are nearly full; the row goes when they have room again.
+-- What was said of accounts that run full: kind `warning`, their owners were told that they are nearly full; `exceeded`,
+-- mail was refused. The row goes when the account has room again.
 CREATE TABLE IF NOT EXISTS quota_warnings (
-    account INTEGER PRIMARY KEY,
-    warned_at INTEGER NOT NULL
+    account INTEGER NOT NULL,
+    kind BLOB NOT NULL,
+    warned_at INTEGER NOT NULL,
+    PRIMARY KEY (account, kind)
 );
 
 -- What others may want to know of: written in the transaction that made it so.
