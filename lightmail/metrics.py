@@ -55,3 +55,15 @@ OBJECT_OCTETS: Final = Counter(
 CACHE_HITS: Final = Counter(
     "lightmail_cache_lookups", "Lookups in the caches, by result (hit or miss).", ["cache", "result"], registry=REGISTRY
 )
+QUOTA_WARNINGS: Final = Counter(
+    "lightmail_quota_warnings", "Accounts told that they are nearly full.", registry=REGISTRY
+)
+QUOTA_REFUSALS: Final = Counter(
+    "lightmail_quota_refusals", "Accounts refused a message for want of room, by way.", ["way"], registry=REGISTRY
+)
+COLLECTION_FROZEN: Final = Gauge(
+    "lightmail_collection_frozen", "1 while garbage collection waits for `lightmail gc unfreeze`.", registry=REGISTRY
+)
+STORE_EPOCH: Final = Gauge(
+    "lightmail_store_epoch", "How often the database was found behind its bucket, plus one.", registry=REGISTRY
+)

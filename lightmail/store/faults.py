@@ -6,7 +6,10 @@ that only `lightmail.errors.MailError` is seen.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
+
+from lightmail.model import MailboxId
 
 
 class DuplicateKey(Exception):
@@ -34,6 +37,14 @@ class CommitUnknown(Exception):
 
 class Forgotten(Exception):
     """Changes since that MODSEQ can no longer be told one by one: read the mailbox anew."""
+
+
+class OlderEpoch(Exception):
+    """The counters of these mailboxes may repeat what a lost tail gave out: they must jump (`store.epochs`) first."""
+
+    def __init__(self, mailboxes: Sequence[MailboxId]) -> None:
+        super().__init__("mailboxes of an older epoch")
+        self.mailboxes = mailboxes
 
 
 class LostLink(Exception):

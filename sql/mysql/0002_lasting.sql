@@ -1,10 +1,13 @@
 -- What keeps mail for good: collection, epochs, undeletion, the journal, quota warnings, events and background jobs.
 -- New tables only: a column added to `messages` or `objects` would rewrite large tables on some servers.
 
--- One row. passes and high_water_us: how far the collector came; `meta/epoch` in the bucket says the same, so that a
--- database that is behind its bucket is known. frozen_at 0: collection is allowed; else since when it is not, and why.
+-- One row. lineage, epoch, passes and high_water_us: who this database is and how far the collector came; `meta/epoch`
+-- in the bucket says the same, so that a database that is behind its bucket is known. lineage is empty until the first
+-- look at the bucket. frozen_at 0: collection is allowed; else since when it is not, and why.
 CREATE TABLE IF NOT EXISTS collection (
     id TINYINT NOT NULL PRIMARY KEY,
+    lineage VARBINARY(16) NOT NULL,
+    epoch BIGINT NOT NULL,
     passes BIGINT NOT NULL,
     high_water_us BIGINT NOT NULL,
     frozen_at BIGINT NOT NULL,
@@ -71,5 +74,5 @@ CREATE TABLE IF NOT EXISTS events (
     KEY events_happened (happened_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
-INSERT INTO collection (id, passes, high_water_us, frozen_at, frozen_reason)
-    SELECT 1, 0, 0, 0, '' FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM collection);
+INSERT INTO collection (id, lineage, epoch, passes, high_water_us, frozen_at, frozen_reason)
+    SELECT 1, '', 1, 0, 0, 0, '' FROM DUAL WHERE NOT EXISTS (SELECT 1 FROM collection);

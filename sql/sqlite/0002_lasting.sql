@@ -1,9 +1,12 @@
 -- What keeps mail for good: collection, epochs, undeletion, the journal, quota warnings, events and background jobs.
 
--- One row. passes and high_water_us: how far the collector came; `meta/epoch` in the bucket says the same, so that a
--- database that is behind its bucket is known. frozen_at 0: collection is allowed; else since when it is not, and why.
+-- One row. lineage, epoch, passes and high_water_us: who this database is and how far the collector came; `meta/epoch`
+-- in the bucket says the same, so that a database that is behind its bucket is known. lineage is empty until the first
+-- look at the bucket. frozen_at 0: collection is allowed; else since when it is not, and why.
 CREATE TABLE IF NOT EXISTS collection (
     id INTEGER PRIMARY KEY,
+    lineage BLOB NOT NULL,
+    epoch INTEGER NOT NULL,
     passes INTEGER NOT NULL,
     high_water_us INTEGER NOT NULL,
     frozen_at INTEGER NOT NULL,
@@ -70,5 +73,5 @@ CREATE TABLE IF NOT EXISTS events (
 );
 CREATE INDEX IF NOT EXISTS events_happened ON events (happened_at);
 
-INSERT INTO collection (id, passes, high_water_us, frozen_at, frozen_reason)
-    SELECT 1, 0, 0, 0, x'' WHERE NOT EXISTS (SELECT 1 FROM collection);
+INSERT INTO collection (id, lineage, epoch, passes, high_water_us, frozen_at, frozen_reason)
+    SELECT 1, x'', 1, 0, 0, 0, x'' WHERE NOT EXISTS (SELECT 1 FROM collection);
