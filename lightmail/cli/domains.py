@@ -8,21 +8,41 @@ from lightmail.app import Rows
 from lightmail.cli.common import config_option, table, with_rows
 from lightmail.operations import accounts as operations
 from lightmail.store import accounts
+from lightmail.store.cursor import Cursor
 
 
 @click.group()
 def domain() -> None:
-    """Add, list or delete domains."""
+    """Add, change, list or delete domains."""
+
+
+_MAX_ACCOUNTS = click.option("--max-accounts", type=click.IntRange(0), help="Accounts it may have; 0: no limit.")
 
 
 @domain.command("add")
 @config_option
 @click.argument("name")
-def add(name: str) -> None:
+@_MAX_ACCOUNTS
+def add(name: str, max_accounts: int | None) -> None:
     """Add the domain NAME."""
 
     async def work(rows: Rows) -> None:
-        await operations.add_domain(rows.transactions, name)
+        await operations.add_domain(rows.transactions, name, max_accounts or 0)
+
+    with_rows(work, name)
+
+
+@domain.command("set")
+@config_option
+@click.argument("name")
+@_MAX_ACCOUNTS
+def set_(name: str, max_accounts: int | None) -> None:
+    """Change the limit of the domain NAME. Accounts that it has beyond the limit stay."""
+    if max_accounts is None:
+        raise click.UsageError("give --max-accounts")
+
+    async def work(rows: Rows) -> None:
+        await operations.limit_domain(rows.transactions, name, max_accounts)
 
     with_rows(work, name)
 
@@ -30,12 +50,18 @@ def add(name: str) -> None:
 @domain.command("list")
 @config_option
 def list_() -> None:
-    """Print each domain with the number of its accounts."""
+    """Print each domain with the number of its accounts and how many it may have."""
 
-    async def work(rows: Rows) -> list[tuple[str, int]]:
-        return await rows.database.read("cli", accounts.domains_txn)
+    async def work(rows: Rows) -> tuple[list[tuple[str, int]], dict[str, int]]:
+        return await rows.database.read("cli", _domains_txn)
 
-    table([("DOMAIN", "ACCOUNTS"), *((name, str(count)) for name, count in with_rows(work))])
+    found, limits = with_rows(work)
+    heading = ("DOMAIN", "ACCOUNTS", "LIMIT")
+    table([heading, *((name, str(count), str(limits.get(name, "-"))) for name, count in found)])
+
+
+def _domains_txn(cursor: Cursor) -> tuple[list[tuple[str, int]], dict[str, int]]:
+    return accounts.domains_txn(cursor), accounts.domain_limits_txn(cursor)
 
 
 @domain.command("delete")

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from lightmail.errors import AccountDisabled, Invalid, MailError, NoSuchAccount
-from lightmail.model import Account, AccountId, MailboxId
+from lightmail.model import Account, AccountId, MailboxId, Usage
 from lightmail.store import accounts, mailboxes, routes
 from lightmail.store.addresses import normalised
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
+from lightmail.store.routes import Place
 
 SEPARATOR: Final = "+"
 JUNK: Final = "\\Junk"
@@ -25,11 +26,22 @@ JUNK: Final = "\\Junk"
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """One mailbox that a message is meant for; ``given`` is the recipient's address as it was given."""
+    """One mailbox that a message is meant for; ``given`` is the recipient's address as it was given.
+
+    ``usage`` is what the account used when the address was looked up.
+    """
 
     account: Account
     mailbox: MailboxId
     given: str
+    usage: Usage = field(default=Usage(0, 0), compare=False)
+
+    def seems_full(self, octets: int) -> bool:
+        """Whether so many octets more were too many for the account's quotas when the address was looked up."""
+        account, usage = self.account, self.usage
+        return (account.quota_octets > 0 and usage.octets + octets > account.quota_octets) or (
+            account.quota_messages > 0 and usage.messages >= account.quota_messages
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +93,10 @@ def routes_txn(
     for recipient, address, each in zip(given, addresses, forms, strict=True):
         places = _places_txn(cursor, each, known)
         if address.tag and tagged_mailboxes:
-            places = [_tagged_txn(cursor, account, inbox, address.tag) for account, inbox in places]
-        targets = [Target(account, mailbox, recipient) for account, mailbox in places if account.active]
+            places = [_tagged_txn(cursor, place, address.tag) for place in places]
+        targets = [
+            Target(place.account, place.mailbox, recipient, place.usage) for place in places if place.account.active
+        ]
         found.append(targets or (AccountDisabled() if places else NoSuchAccount()))
     return found
 
@@ -105,7 +119,7 @@ async def look_up(
     return await database.read("route", routes_txn, given, hostname, tagged_mailboxes)
 
 
-def _places_txn(cursor: Cursor, forms: Sequence[str], known: routes.Known) -> list[tuple[Account, MailboxId]]:
+def _places_txn(cursor: Cursor, forms: Sequence[str], known: routes.Known) -> list[Place]:
     """The accounts and INBOXes behind the first form of an address that is known."""
     for form in forms:
         if form in known.aliases:
@@ -116,9 +130,9 @@ def _places_txn(cursor: Cursor, forms: Sequence[str], known: routes.Known) -> li
     return []
 
 
-def _tagged_txn(cursor: Cursor, account: Account, inbox: MailboxId, tag: str) -> tuple[Account, MailboxId]:
-    mailbox = mailboxes.by_name_txn(cursor, account.id, tag)
-    return account, inbox if mailbox is None else mailbox.id
+def _tagged_txn(cursor: Cursor, inbox: Place, tag: str) -> Place:
+    mailbox = mailboxes.by_name_txn(cursor, inbox.account.id, tag)
+    return inbox if mailbox is None else replace(inbox, mailbox=mailbox.id)
 
 
 def _unquoted(text: str) -> str:

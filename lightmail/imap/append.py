@@ -12,7 +12,7 @@ from lightmail.errors import Invalid, NoSuchDestination, TooBig
 from lightmail.imap.commands import AUTH, Command, Completion
 from lightmail.imap.flags import settable
 from lightmail.imap.tokens import Bad, Tokens
-from lightmail.operations.append import NewMessage, append
+from lightmail.operations.append import NewMessage, announce, append
 from lightmail.store import mailboxes as stored
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ async def _accept(session: ImapServer, tokens: Tokens, octets: int) -> Spool | N
     tokens.end()
     if octets > session.services.limits.append_octets:
         raise TooBig
-    await _mailbox(session, target.name)
+    await announce(session.services.transactions, session.owner, target.name, octets)
     if not octets:
         raise Invalid("A message has at least one octet.")
     return session.services.spools.new()

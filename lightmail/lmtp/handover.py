@@ -16,12 +16,12 @@ from lightmail.delivery import incoming as delivery
 from lightmail.delivery.addresses import Target, junk_txn
 from lightmail.delivery.headers import Signs, Trace
 from lightmail.delivery.incoming import Incoming
-from lightmail.errors import MailError, ServerBug, Unavailable
+from lightmail.errors import MailError, OverQuota, ServerBug, Unavailable
 from lightmail.lmtp.replies import Reply, refusal
 from lightmail.lmtp.services import LmtpServices
 from lightmail.metrics import EMAILS_RECEIVED
 from lightmail.model import AccountId, MailboxId
-from lightmail.operations.deliver import Delivered, Duplicate, Recipient, deliver
+from lightmail.operations.deliver import Delivered, Duplicate, Recipient, deliver, without_room
 
 log = Logger()
 
@@ -114,18 +114,42 @@ async def _deliver(
     at_us = time.time_ns() // 1000
     name = services.config.delivered_to
     digest = incoming.digest if signs.identified else None
-    recipients = [Recipient(target.account, target.mailbox, target.given) for target in targets]
-    outcomes: Sequence[Outcome]
+    outcomes: dict[_Place, Outcome] = {}
     try:
-        blob = await delivery.store(services.blobs, incoming, targets, trace, sender, name=name, at_us=at_us)
-        outcomes = await deliver(services.transactions, blob, sender, digest, recipients, at_us)
+        full = await _without_room(services, sender, incoming, digest, targets)
+        outcomes = {_place(target): OverQuota() for target in full}
+        open_ = [target for target in targets if _place(target) not in outcomes]
+        if open_:
+            blob = await delivery.store(services.blobs, incoming, open_, trace, sender, name=name, at_us=at_us)
+            answers = await deliver(services.transactions, blob, sender, digest, _recipients(open_), at_us)
+            outcomes.update({_place(target): answer for target, answer in zip(open_, answers, strict=True)})
     except MailError as error:
-        outcomes = [error] * len(targets)
+        outcomes = {_place(target): error for target in targets} | outcomes
     except Exception:
         # With an object for each recipient, those before may have been delivered: their replies must say so.
         log.failure("delivery {id} failed", id=trace.id)
-        outcomes = [ServerBug()] * len(targets)
-    return {_place(target): outcome for target, outcome in zip(targets, outcomes, strict=True)}
+        outcomes = {_place(target): ServerBug() for target in targets} | outcomes
+    return outcomes
+
+
+async def _without_room(
+    services: LmtpServices, sender: str, incoming: Incoming, digest: bytes | None, targets: Sequence[Target]
+) -> list[Target]:
+    """The targets that are certainly full, so that nothing needs to be made for them.
+
+    Only those that seemed full when their address was looked up are asked about: a delivery in peace asks nothing.
+    They are not refused at RCPT, for a message that was delivered before, and whose answer was lost, must be
+    recognized however full the mailbox is now, or its sender would be told that it never came.
+    """
+    doubtful = [target for target in targets if target.seems_full(incoming.octets)]
+    if not doubtful:
+        return []
+    full = await without_room(services.transactions, incoming.octets, sender, digest, _recipients(doubtful))
+    return [target for target, is_full in zip(doubtful, full, strict=True) if is_full]
+
+
+def _recipients(targets: Sequence[Target]) -> list[Recipient]:
+    return [Recipient(target.account, target.mailbox, target.given) for target in targets]
 
 
 def _reply(outcomes: Sequence[Outcome]) -> Reply:

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from typing import Final
 
-from lightmail.errors import AlreadyExists, Cannot, Invalid, NoSuchAccount
+from lightmail.errors import AlreadyExists, Cannot, Invalid, LimitReached, NoSuchAccount
 from lightmail.model import INBOX, Account, AccountId
 from lightmail.operations.outcome import Changed
 from lightmail.operations.transactions import Transactions
@@ -27,9 +27,22 @@ FIRST_MAILBOXES: Final[tuple[tuple[str, str | None], ...]] = (
 _MOST: Final = (1 << 63) - 1
 
 
-async def add_domain(tx: Transactions, name: str) -> None:
-    """Add a domain. Raises AlreadyExists, Invalid, Unavailable."""
-    await tx.commit("add-domain", _add_domain_txn, normalised_domain(name), account=None)
+async def add_domain(tx: Transactions, name: str, max_accounts: int = 0) -> None:
+    """Add a domain that may have `max_accounts` accounts, 0 for any number.
+
+    Raises AlreadyExists, Invalid, Unavailable.
+    """
+    _check_limit(max_accounts)
+    await tx.commit("add-domain", _add_domain_txn, normalised_domain(name), max_accounts, account=None)
+
+
+async def limit_domain(tx: Transactions, name: str, max_accounts: int) -> None:
+    """Let a domain have `max_accounts` accounts, 0 for any number; those it has beyond that stay.
+
+    Raises NoSuchAccount, Invalid, Unavailable.
+    """
+    _check_limit(max_accounts)
+    await tx.commit("limit-domain", _limit_domain_txn, normalised_domain(name), max_accounts, account=None)
 
 
 async def delete_domain(tx: Transactions, name: str) -> None:
@@ -42,7 +55,7 @@ async def add_account(
 ) -> Account:
     """Add an account with its first mailboxes; its domain must exist. Quotas of 0 mean none.
 
-    Raises AlreadyExists, NoSuchAccount (no such domain), Invalid, Unavailable.
+    Raises AlreadyExists, NoSuchAccount (no such domain), LimitReached (the domain is full), Invalid, Unavailable.
     """
     known = normalised(address)
     _check_quota(quota_octets, quota_messages)
@@ -119,6 +132,11 @@ def _check_quota(octets: int, messages: int) -> None:
         raise Invalid("A quota is a number from 0 on.")
 
 
+def _check_limit(accounts: int) -> None:
+    if not 0 <= accounts <= _MOST:
+        raise Invalid("A limit is a number from 0 on.")
+
+
 async def _change(tx: Transactions, name: str, address: str, change: Callable[[Cursor, AccountId], bool]) -> None:
     """Change the account of that address; NoSuchAccount when there is none, or `change` finds it gone."""
     await tx.commit(name, _change_txn, normalised(address), change, account=None)
@@ -131,11 +149,17 @@ def _change_txn(cursor: Cursor, address: str, change: Callable[[Cursor, AccountI
     return Changed(None)
 
 
-def _add_domain_txn(cursor: Cursor, name: str) -> Changed[None]:
+def _add_domain_txn(cursor: Cursor, name: str, max_accounts: int) -> Changed[None]:
     try:
         accounts.insert_domain_txn(cursor, name)
     except DuplicateKey:
         raise AlreadyExists from None
+    accounts.limit_domain_txn(cursor, _domain(cursor, name), max_accounts)
+    return Changed(None)
+
+
+def _limit_domain_txn(cursor: Cursor, name: str, max_accounts: int) -> Changed[None]:
+    accounts.limit_domain_txn(cursor, _domain(cursor, name), max_accounts)
     return Changed(None)
 
 
@@ -161,6 +185,8 @@ def _add_account_txn(
     domain = _domain(cursor, address.rpartition("@")[2])
     if accounts.has_alias_txn(cursor, address):
         raise AlreadyExists("An alias has that address.")
+    if accounts.is_domain_full_txn(cursor, domain):
+        raise LimitReached("The domain has as many accounts as it may have.")
     uuid = os.urandom(16)
     try:
         account = accounts.insert_account_txn(

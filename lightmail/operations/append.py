@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightmail.errors import MailError, ServerBug
-from lightmail.model import Account, MailboxId
+from lightmail.errors import MailError, NoSuchDestination, OverQuota, ServerBug
+from lightmail.model import Account, AccountId, MailboxId
+from lightmail.operations import quotas
 from lightmail.operations.arrivals import NewMessage, Stored, Unit, arrive_txn, weight
 from lightmail.operations.transactions import Transactions
+from lightmail.store import accounts, mailboxes
+from lightmail.store.accounts import Quota
+from lightmail.store.cursor import Cursor
 
-__all__ = ["Appended", "NewMessage", "append"]
+__all__ = ["Appended", "NewMessage", "announce", "append"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,25 @@ class Appended:
 
     uidvalidity: int
     uids: list[int]
+
+
+async def announce(tx: Transactions, account: Account, name: str, octets: int) -> None:
+    """Whether a message of so many octets may come to the mailbox of that name, as things stand: asked before it is
+    sent, it saves sending it.
+
+    Raises NoSuchDestination, OverQuota, Unavailable.
+    """
+    found, quota = await tx.database.read("append target", _target_txn, account.id, name)
+    if not found:
+        raise NoSuchDestination
+    if quota is not None and not accounts.Room(quota).take(octets, 1):
+        await quotas.refused(tx, "append", [account.id])
+        raise OverQuota
+
+
+def _target_txn(cursor: Cursor, account: AccountId, name: str) -> tuple[bool, Quota | None]:
+    mailbox, quota = cursor.script([mailboxes.name_statement(account, name), accounts.quotas_statement([account])])
+    return bool(mailbox.rows), accounts.quotas(quota.rows).get(account)
 
 
 async def append(tx: Transactions, account: Account, mailbox: MailboxId, messages: Sequence[NewMessage]) -> Appended:
@@ -38,4 +61,6 @@ async def append(tx: Transactions, account: Account, mailbox: MailboxId, message
     )
     if isinstance(answer, Stored):
         return Appended(answer.uidvalidity, answer.uids)
+    if isinstance(answer, OverQuota):
+        await quotas.refused(tx, "append", [account.id])
     raise answer if isinstance(answer, MailError) else ServerBug()

@@ -71,10 +71,13 @@ def weight(blob: StoredBlob) -> int:
     return 512 + sum(map(len, wide)) + len(blob.frames)
 
 
-def arrive_txn(cursor: Cursor, items: Sequence[Sequence[Unit]]) -> Changed[Sequence[list[Stored | Refusal]]]:
+def arrive_txn(
+    cursor: Cursor, items: Sequence[Sequence[Unit]], *, within_quota: bool = True
+) -> Changed[Sequence[list[Stored | Refusal]]]:
     """Store the units of all items; for each item the answers to its units, in order.
 
     Three round trips for any number of them, COMMIT included; one more for each mailbox that needs keywords of its own.
+    Without `within_quota` they are charged all the same, and no quota refuses them: what the server itself has to say.
     """
     units, twins = _without_twins(unit for item in items for unit in item if unit.refusal is None)
     answers: dict[Unit, Stored | Refusal] = {}
@@ -83,7 +86,7 @@ def arrive_txn(cursor: Cursor, items: Sequence[Sequence[Unit]]) -> Changed[Seque
         stored = list({message.blob.key: message.blob for unit in units for message in unit.messages}.values())
         # Compressed before the first statement takes locks.
         renderings = [blobs.rendering_row(blob.rendering) for blob in stored]
-        held, objects, quotas = _open(cursor, units, stored)
+        held, objects, quotas = _open(cursor, units, stored, within_quota)
         points.reached("mailboxes-locked")
         rows, placed = _place(units, held, objects, _flag_bits(cursor, units))
         answers.update(placed)
@@ -112,7 +115,7 @@ def _without_twins(units: Iterable[Unit]) -> tuple[list[Unit], dict[Unit, Unit]]
 
 
 def _open(
-    cursor: Cursor, units: list[Unit], stored: list[StoredBlob]
+    cursor: Cursor, units: list[Unit], stored: list[StoredBlob], within_quota: bool
 ) -> tuple[Mapping[MailboxId, Locked], Mapping[str, ObjectId], Mapping[AccountId, Quota]]:
     """The first round trip: digests noted, mailboxes locked and advanced, objects inserted, quotas read.
 
@@ -134,6 +137,8 @@ def _open(
         raise Conflict("twin") from None
     held = mailboxes.advanced(results[len(notes) + len(locks) - 1].rows, wanted)
     found = accounts.quotas(results[len(notes) + len(locks)].rows)
+    if not within_quota:
+        found = {account: quota.lifted() for account, quota in found.items()}
     repeated = {unit for unit, result in zip(noted, results, strict=False) if result.rowcount == 0}
     _refuse(_refusals(units, repeated, held, found))
     objects = {row[0].decode(): ObjectId(row[1]) for result in results[-len(ids) :] for row in result.rows}

@@ -10,6 +10,7 @@ from operator import or_
 
 from lightmail.errors import Corruption, LimitReached, NoSuchDestination, NoSuchMailbox, OverQuota
 from lightmail.model import FIRST_KEYWORD_BIT, Account, AccountId, Fate, MailboxId
+from lightmail.operations import quotas
 from lightmail.operations.outcome import Changed, Nothing
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, mailboxes, messages
@@ -59,17 +60,21 @@ async def _transfer(
 ) -> Copied:
     if not uids:
         return Copied(0, [], [])
-    return await tx.commit(
-        name,
-        transfer_txn,
-        account.id,
-        source,
-        sorted(uids),
-        destination,
-        moving,
-        account=account.id,
-        mailboxes={source, destination},
-    )
+    try:
+        return await tx.commit(
+            name,
+            transfer_txn,
+            account.id,
+            source,
+            sorted(uids),
+            destination,
+            moving,
+            account=account.id,
+            mailboxes={source, destination},
+        )
+    except OverQuota:
+        await quotas.refused(tx, "copy", [account.id])
+        raise
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,11 +6,14 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lightmail.errors import MailError, NoSuchMailbox, Unavailable
+from lightmail.errors import MailError, NoSuchMailbox, OverQuota, Unavailable
 from lightmail.metrics import DELIVERY_STAGE
 from lightmail.model import Account, MailboxId, StoredBlob
+from lightmail.operations import quotas
 from lightmail.operations.arrivals import Duplicate, NewMessage, Stored, Unit, arrive_txn, weight
 from lightmail.operations.transactions import Transactions
+from lightmail.store import accounts, ledger
+from lightmail.store.cursor import Cursor
 
 __all__ = ["Delivered", "Duplicate", "Recipient", "deliver"]
 
@@ -61,7 +64,42 @@ async def deliver(
         octets=weight(blob) + 256 * len(units),
     )
     DELIVERY_STAGE.labels("transaction").observe(tx.seconds() - began)
+    full = [to.account.id for to, answer in zip(recipients, answers, strict=True) if isinstance(answer, OverQuota)]
+    if full:
+        await quotas.refused(tx, "delivery", full)
     return [_outcome(answer) for answer in answers]
+
+
+async def without_room(
+    tx: Transactions, octets: int, sender: str, digest: bytes | None, recipients: Sequence[Recipient]
+) -> list[bool]:
+    """Which of the recipients `deliver` would refuse for want of room, if the message has `octets` octets or more.
+
+    For recipients that seem to be full: asked before the object is made, it saves making it. What was delivered
+    before is a duplicate, however full the account is now. Raises Unavailable.
+    """
+    full = await tx.database.read("room", _without_room_txn, octets, sender, digest, recipients)
+    refused = [to.account.id for to, is_full in zip(recipients, full, strict=True) if is_full]
+    if refused:
+        await quotas.refused(tx, "delivery", refused)
+    return full
+
+
+def _without_room_txn(
+    cursor: Cursor, octets: int, sender: str, digest: bytes | None, recipients: Sequence[Recipient]
+) -> list[bool]:
+    notes = [
+        ledger.noted_statement(to.account.id, _digest(digest, sender, to.given))
+        for to in recipients
+        if digest is not None
+    ]
+    *noted, found = cursor.script([*notes, accounts.quotas_statement(sorted({to.account.id for to in recipients}))])
+    room = {account: accounts.Room(quota) for account, quota in accounts.quotas(found.rows).items()}
+    known = [bool(result.rows) for result in noted] or [False] * len(recipients)
+    return [
+        not is_known and to.account.id in room and not room[to.account.id].take(octets, 1)
+        for to, is_known in zip(recipients, known, strict=True)
+    ]
 
 
 def _digest(octets: bytes, sender: str, given: str) -> bytes:

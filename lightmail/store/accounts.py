@@ -117,6 +117,12 @@ def domains_txn(cursor: Cursor) -> list[tuple[str, int]]:
     return [(row[0].decode(), row[1]) for row in cursor.fetchall()]
 
 
+def domain_limits_txn(cursor: Cursor) -> dict[str, int]:
+    """How many accounts each domain may have; domains without a limit are missing."""
+    cursor.execute("SELECT d.name, l.accounts FROM domain_limits l JOIN domains d ON d.id = l.domain")
+    return {row[0].decode(): row[1] for row in cursor.fetchall()}
+
+
 def aliases_txn(cursor: Cursor, domain: str | None = None) -> list[Alias]:
     """Every alias, one row per target; of one domain, or of all."""
     cursor.execute(
@@ -156,8 +162,27 @@ def domain_in_use_txn(cursor: Cursor, domain: int) -> bool:
 
 
 def delete_domain_txn(cursor: Cursor, domain: int) -> None:
-    """Remove the domain's row."""
+    """Remove the domain's row, and its limit."""
+    cursor.execute("DELETE FROM domain_limits WHERE domain = %s", (domain,))
     cursor.execute("DELETE FROM domains WHERE id = %s", (domain,))
+
+
+def limit_domain_txn(cursor: Cursor, domain: int, most: int) -> None:
+    """Let the domain have `most` accounts, 0 for any number; its row is locked."""
+    if not most:
+        cursor.execute("DELETE FROM domain_limits WHERE domain = %s", (domain,))
+    elif not cursor.execute("UPDATE domain_limits SET accounts = %s WHERE domain = %s", (most, domain)):
+        cursor.execute("INSERT INTO domain_limits (domain, accounts) VALUES (%s, %s)", (domain, most))
+
+
+def is_domain_full_txn(cursor: Cursor, domain: int) -> bool:
+    """Whether the domain has as many accounts as it may have; exact where its row is locked."""
+    cursor.execute(
+        "SELECT 1 FROM domain_limits l WHERE l.domain = %s AND l.accounts <="
+        " (SELECT COUNT(*) FROM accounts a WHERE a.domain = l.domain AND a.deleted_at = 0)",
+        (domain,),
+    )
+    return cursor.fetchone() is not None
 
 
 _INSERT_ACCOUNT: Final = (
@@ -263,6 +288,16 @@ class Quota:
     messages: int
     used_octets: int
     used_messages: int
+
+    def percent(self) -> int:
+        """How much is used of that quota of which more is used, in whole per cent; 0 without a quota."""
+        of_octets = self.used_octets * 100 // self.octets if self.octets else 0
+        of_messages = self.used_messages * 100 // self.messages if self.messages else 0
+        return max(of_octets, of_messages)
+
+    def lifted(self) -> Quota:
+        """The same usage without a bound."""
+        return Quota(0, 0, self.used_octets, self.used_messages)
 
 
 class Room:

@@ -48,6 +48,11 @@ def delivery_statement(account: AccountId, digest: bytes) -> Statement:
     return _INSERT_DELIVERY, (account, digest, account, digest)
 
 
+def noted_statement(account: AccountId, digest: bytes) -> Statement:
+    """The statement that finds a row when a delivery was noted."""
+    return "SELECT 1 FROM deliveries WHERE account = %s AND digest = %s", (account, digest)
+
+
 _OLD: Final = {
     "operations": (
         f"SELECT committed_at FROM operations WHERE committed_at < {NOW_US} - %s ORDER BY committed_at LIMIT %s",  # noqa: S608

@@ -12,24 +12,35 @@ from typing import Final, TypeAlias
 
 from lightmail.model import AccountId, Mailbox, MailboxId
 from lightmail.store.cursor import Cursor, Row, Statement
+from lightmail.store.faults import OlderEpoch
 from lightmail.store.keywords import keywords_txn
 from lightmail.store.sqltext import NOW_US, padded, pieces, with_list
 from lightmail.store.subscriptions import subscriptions_txn
 
 __all__ = [
+    "JUMP",
     "Locked",
     "MailboxStatus",
     "advance_statements",
     "advanced",
+    "jump_txn",
+    "require_current",
     "by_id_txn",
     "by_name_txn",
     "keywords_txn",
     "list_txn",
     "locked",
     "modseqs_txn",
+    "name_statement",
     "status_txn",
     "subscriptions_txn",
 ]
+
+
+# How far the counters of a mailbox of an older epoch jump: further than it can have grown in a tail that was lost.
+JUMP: Final = 1 << 20
+# Whether they must, before anything reads or raises them (`store.epochs`).
+_OLDER: Final = "epoch < (SELECT epoch FROM store WHERE id = 1)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +74,18 @@ def _mailbox(row: Row) -> Mailbox:
     )
 
 
-def by_name_txn(cursor: Cursor, account: AccountId, name: str) -> Mailbox | None:
-    """The account's mailbox of that name."""
-    cursor.execute(
+def name_statement(account: AccountId, name: str) -> Statement:
+    """The statement that finds the account's mailbox of that name, for a script."""
+    return (
         "SELECT id, account, name, uidvalidity, uidnext, highest_modseq, forgotten_modseq, recent_uid, special_use"
         " FROM mailboxes WHERE account = %s AND name = %s AND deleted_at = 0",
         (account, name.encode()),
     )
+
+
+def by_name_txn(cursor: Cursor, account: AccountId, name: str) -> Mailbox | None:
+    """The account's mailbox of that name."""
+    cursor.execute(*name_statement(account, name))
     row = cursor.fetchone()
     return _mailbox(row) if row else None
 
@@ -96,31 +112,41 @@ def list_txn(cursor: Cursor, account: AccountId) -> list[Mailbox]:
 
 
 _STATUS: Final = (
-    "SELECT b.uidnext, b.uidvalidity, b.highest_modseq, COUNT(m.uid), COALESCE(SUM(m.octets), 0),"
+    "SELECT b.id, b.epoch < (SELECT epoch FROM store WHERE id = 1),"
+    " b.uidnext, b.uidvalidity, b.highest_modseq, COUNT(m.uid), COALESCE(SUM(m.octets), 0),"
     " COALESCE(SUM(CASE WHEN (m.flags & 1) = 0 THEN 1 ELSE 0 END), 0),"
     " COALESCE(SUM(CASE WHEN m.uid > b.recent_uid THEN 1 ELSE 0 END), 0)"
     " FROM mailboxes b LEFT JOIN messages m ON m.mailbox = b.id AND m.deleted_at = 0"
     " WHERE b.account = %s AND b.name = %s AND b.deleted_at = 0"
-    " GROUP BY b.id, b.uidnext, b.uidvalidity, b.highest_modseq"
+    " GROUP BY b.id, b.epoch, b.uidnext, b.uidvalidity, b.highest_modseq"
 )
 _COUNTERS: Final = (
-    "SELECT uidnext, uidvalidity, highest_modseq FROM mailboxes WHERE account = %s AND name = %s AND deleted_at = 0"
+    f"SELECT id, {_OLDER}, uidnext, uidvalidity, highest_modseq FROM mailboxes"  # noqa: S608
+    " WHERE account = %s AND name = %s AND deleted_at = 0"
 )
 
 
 def status_txn(cursor: Cursor, account: AccountId, name: str, counts: bool = True) -> MailboxStatus | None:
-    """The mailbox in numbers, or None. Without `counts`, what needs a look at the messages is 0, and cheap."""
+    """The mailbox in numbers, or None. Without `counts`, what needs a look at the messages is 0, and cheap.
+
+    Raises OlderEpoch.
+    """
     cursor.execute(_STATUS if counts else _COUNTERS, (account, name.encode()))
     row = cursor.fetchone()
     if row is None:
         return None
+    require_current([row])
     if not counts:
-        return MailboxStatus(0, 0, 0, row[0], row[1], row[2], 0)
-    messages, octets, unseen, recent = (int(value) for value in row[3:7])
-    return MailboxStatus(messages, recent, unseen, row[0], row[1], row[2], octets)
+        return MailboxStatus(0, 0, 0, row[2], row[3], row[4], 0)
+    messages, octets, unseen, recent = (int(value) for value in row[5:9])
+    return MailboxStatus(messages, recent, unseen, row[2], row[3], row[4], octets)
 
 
-_MODSEQS: Final = "SELECT id, highest_modseq FROM mailboxes WHERE id IN ({list})"
+# One of an older epoch is told of as it will be once it is read, which whoever watches it then does.
+_MODSEQS: Final = (
+    f"SELECT id, highest_modseq + CASE WHEN {_OLDER} THEN {JUMP} ELSE 0 END FROM mailboxes"  # noqa: S608
+    " WHERE id IN ({list})"
+)
 
 
 def modseqs_txn(cursor: Cursor, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, int]:
@@ -133,14 +159,39 @@ def modseqs_txn(cursor: Cursor, mailboxes: Sequence[MailboxId]) -> dict[MailboxI
     return found
 
 
+def require_current(rows: Iterable[Row]) -> None:
+    """Raise OlderEpoch if any of `rows`, which begin with (mailbox, whether its epoch is older), says so."""
+    older = [MailboxId(row[0]) for row in rows if row[1]]
+    if older:
+        raise OlderEpoch(older)
+
+
 # --- writes ---
+
+_JUMP: Final = (
+    f"UPDATE mailboxes SET uidnext = uidnext + {JUMP}, highest_modseq = highest_modseq + {JUMP}"  # noqa: S608
+    f" WHERE id IN ({{list}}) AND {_OLDER}"
+)
+# All that anyone was told before is forgotten: flags that went with the tail can only be told by reading all anew.
+_LAND: Final = (
+    "UPDATE mailboxes SET forgotten_modseq = highest_modseq,"  # noqa: S608
+    f" epoch = (SELECT epoch FROM store WHERE id = 1) WHERE id IN ({{list}}) AND {_OLDER}"
+)
+
+
+def jump_txn(cursor: Cursor, mailboxes: Collection[MailboxId]) -> None:
+    """Bring mailboxes to the store's epoch: their next UIDs and MODSEQs are above all that any session has seen."""
+    ids = padded(sorted(set(mailboxes)))
+    cursor.script([(with_list(sql, len(ids)), ids) for sql in (_JUMP, _LAND)])
+
 
 _ADVANCE: Final = (
     "UPDATE mailboxes SET uidnext = uidnext + %s, highest_modseq = highest_modseq + 1"
     " WHERE id = %s AND account = %s AND deleted_at = 0"
 )
 _LOCKED: Final = (
-    "SELECT id, account, uidvalidity, uidnext, highest_modseq FROM mailboxes WHERE id IN ({list}) AND deleted_at = 0"
+    f"SELECT id, {_OLDER}, account, uidvalidity, uidnext, highest_modseq FROM mailboxes"  # noqa: S608
+    " WHERE id IN ({list}) AND deleted_at = 0"
 )
 
 
@@ -161,17 +212,25 @@ def advance_statements(advance: Advance) -> list[Statement]:
 
 
 def advanced(rows: Iterable[Row], advance: Advance) -> dict[MailboxId, Locked]:
-    """The mailboxes that `advance_statements` locked; one that does not exist, or is another account's, is missing."""
+    """The mailboxes that `advance_statements` locked; one that does not exist, or is another account's, is missing.
+
+    Raises OlderEpoch.
+    """
     return {mailbox: found for mailbox, found in locked(rows).items() if (mailbox, found.account) in advance}
 
 
 def locked(rows: Iterable[Row]) -> dict[MailboxId, Locked]:
-    """The mailboxes that `lock_statements` locked; one that does not exist, or is another account's, is missing."""
-    return {MailboxId(row[0]): Locked(MailboxId(row[0]), AccountId(row[1]), row[2], row[3], row[4]) for row in rows}
+    """The mailboxes that `lock_statements` locked; one that does not exist, or is another account's, is missing.
+
+    Raises OlderEpoch.
+    """
+    found = list(rows)
+    require_current(found)
+    return {MailboxId(row[0]): Locked(MailboxId(row[0]), AccountId(row[2]), *row[3:6]) for row in found}
 
 
 _LOCK: Final = (
-    "SELECT id, account, uidvalidity, uidnext, highest_modseq FROM mailboxes"
+    f"SELECT id, {_OLDER}, account, uidvalidity, uidnext, highest_modseq FROM mailboxes"  # noqa: S608
     " WHERE id = %s AND account = %s AND deleted_at = 0 FOR UPDATE"
 )
 

@@ -50,7 +50,10 @@ def can_log_in(server: MailServer, name: str, password: str) -> bool:
 
 def test_domains(server):
     server.cli("domain", "add", "Example.NET")
-    assert server.cli("domain", "list").stdout.split() == ["DOMAIN", "ACCOUNTS", "example.net", "0", "example.org", "0"]
+    assert server.cli("domain", "list").stdout.split() == [
+        *("DOMAIN", "ACCOUNTS", "LIMIT"),
+        *("example.net", "0", "-", "example.org", "0", "-"),
+    ]
     refused(server, "domain", "add", "example.net")
     for wrong in ("not a domain", "a.-hyphen.example", "hyphen-.example", "a..b", "money$.example", ""):
         refused(server, "domain", "add", wrong)
@@ -136,7 +139,7 @@ def test_an_embedded_store_needs_no_migrate(tmp_path):
         timeout=60,
         check=False,
     )
-    assert (done.returncode, done.stdout) == (0, "DOMAIN  ACCOUNTS\n"), done.stderr
+    assert (done.returncode, done.stdout) == (0, "DOMAIN  ACCOUNTS  LIMIT\n"), done.stderr
     assert os.listdir(tmp_path) == ["var"]
     # The rows hold password hashes.
     assert stat.S_IMODE((tmp_path / "var").stat().st_mode) == 0o750
