@@ -27,7 +27,7 @@ from lightmail.store.database import Database, open_database
 from lightmail.store.faults import CommitUnknown, Conflict
 from lightmail.store.mysql import MySqlDatabase
 from tests.support import mariadb
-from tests.support.cutproxy import CutProxy, Loss, cut_proxy
+from tests.support.faultproxy import COMMIT, DOWN, UP, Direction, Effect, Fault, FaultProxy, fault_proxy
 from tests.support.reactor import run
 from tests.support.storekit import BACKENDS, NOW_US, Heard, Store, blob, fresh_config, open_store, together
 
@@ -380,65 +380,64 @@ def test_a_connection_killed_within_a_transaction_runs_it_again(maria: Store) ->
 
 
 @pytest.fixture
-def proxied(tmp_path: Path) -> Iterator[tuple[Store, CutProxy]]:
+def proxied(tmp_path: Path) -> Iterator[tuple[Store, FaultProxy]]:
     """A store on MariaDB behind a proxy."""
     with (
         fresh_config("mariadb", tmp_path, socket=None, pool_size=4) as config,
-        cut_proxy((config.host, config.port)) as proxy,
+        fault_proxy((config.host, config.port)) as proxy,
         open_store(replace(config, port=proxy.port)) as store,
     ):
         yield store, proxy
 
 
-@pytest.mark.parametrize("loss", [Loss.ANSWER, Loss.COMMIT])
-def test_a_connection_cut_at_commit_is_settled(proxied: tuple[Store, CutProxy], loss: Loss) -> None:
+@pytest.mark.parametrize("lost", [UP, DOWN], ids=["the COMMIT", "its answer"])
+def test_a_connection_cut_at_commit_is_settled(proxied: tuple[Store, FaultProxy], lost: Direction) -> None:
     store, proxy = proxied
     account = store.account()
     inbox = store.mailbox(account).id
     for number in range(1, LOSSES + 1):
-        proxy.loss = loss
+        proxy.meet(Fault(lost, Effect.CLOSE, at=COMMIT, times=1))
         assert run(append(store.tx, account, inbox, [NewMessage(blob(), NONE, NOW_US)])).uids == [number]
-    assert proxy.cuts == LOSSES
-    assert store.uids(inbox) == list(range(1, proxy.cuts + 1))
-    assert store.usage(account) == (1000 * proxy.cuts, proxy.cuts)
+        assert proxy.befallen == 1
+    assert store.uids(inbox) == list(range(1, LOSSES + 1))
+    assert store.usage(account) == (1000 * LOSSES, LOSSES)
     assert store.trips("settle") > 0
 
 
 def test_a_commit_that_never_arrived_blocks_its_settlement_until_the_server_gives_up(
-    proxied: tuple[Store, CutProxy],
+    proxied: tuple[Store, FaultProxy],
 ) -> None:
     store, proxy = proxied
     account = store.account()
     inbox = store.mailbox(account).id
-    proxy.loss = Loss.SILENCE
+    proxy.meet(Fault(UP, Effect.ABANDON, at=COMMIT, times=1))
 
     async def scenario() -> Appended:
         appending = Deferred.fromCoroutine(append(store.tx, account, inbox, [NewMessage(blob(), NONE, NOW_US)]))
         await deferLater(reactor, 1.0)
         # Nothing may have been done a second time while the first may still commit.
         assert not appending.called
-        proxy.release()
+        proxy.drop()
         return await appending
 
     assert run(scenario()).uids == [1]
     assert store.uids(inbox) == [1]
 
 
-def test_an_outage_is_transient_and_over_when_it_is_over(proxied: tuple[Store, CutProxy]) -> None:
+def test_an_outage_is_transient_and_over_when_it_is_over(proxied: tuple[Store, FaultProxy]) -> None:
     store, proxy = proxied
     account = store.account()
     inbox = store.mailbox(account).id
-    proxy.refusing = True
-    proxy.release()
+    proxy.refuse()
     with pytest.raises(Unavailable):
         run(append(store.tx, account, inbox, [NewMessage(blob(), NONE, NOW_US)]))
     with pytest.raises(Unavailable):
         store.usage(account)
-    proxy.refusing = False
+    proxy.heal()
     assert run(append(store.tx, account, inbox, [NewMessage(blob(), NONE, NOW_US)])).uids == [1]
 
 
-def test_a_server_that_falls_silent_is_waited_for_so_long_and_no_longer(proxied: tuple[Store, CutProxy]) -> None:
+def test_a_server_that_falls_silent_is_waited_for_so_long_and_no_longer(proxied: tuple[Store, FaultProxy]) -> None:
     store, proxy = proxied
     account = store.account()
     inbox = store.mailbox(account).id
@@ -447,7 +446,7 @@ def test_a_server_that_falls_silent_is_waited_for_so_long_and_no_longer(proxied:
 
     def write(cursor: Cursor) -> None:
         cursor.execute("UPDATE mailboxes SET recent_uid = 1 WHERE id = %s", (inbox,))
-        proxy.stalled.set()
+        proxy.meet(Fault(UP, Effect.SWALLOW))
 
     async def scenario() -> None:
         await impatient.start()
@@ -458,7 +457,7 @@ def test_a_server_that_falls_silent_is_waited_for_so_long_and_no_longer(proxied:
             with pytest.raises((Unavailable, Conflict)):
                 await way("test", lambda cursor: cursor.execute("SELECT 1"))
         assert time.monotonic() - began < 5
-        proxy.stalled.clear()
+        proxy.heal()
         assert await impatient.read("test", lambda cursor: cursor.execute("SELECT 1")) == 1
         await impatient.stop()
 
