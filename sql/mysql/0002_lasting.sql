@@ -29,18 +29,27 @@ CREATE TABLE IF NOT EXISTS job_progress (
     updated_at BIGINT NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
--- The UIDs that expunged messages have in the `Deleted` tree, given when they are first seen there, and the next one.
-CREATE TABLE IF NOT EXISTS deleted_uids (
-    mailbox BIGINT NOT NULL,
-    deleted_uid BIGINT NOT NULL,
-    uid BIGINT NOT NULL,
-    PRIMARY KEY (mailbox, deleted_uid),
-    UNIQUE KEY deleted_uids_uid (mailbox, uid)
+-- The mailboxes of the `Deleted` tree that were ever opened, one for each name: all expunged messages of all mailboxes
+-- of that name. epoch: of its UIDs; in a later one they begin anew under another UIDVALIDITY.
+CREATE TABLE IF NOT EXISTS deleted_views (
+    id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    account BIGINT NOT NULL,
+    name VARBINARY(1000) NOT NULL,
+    uidvalidity BIGINT NOT NULL,
+    uidnext BIGINT NOT NULL,
+    epoch BIGINT NOT NULL,
+    UNIQUE KEY deleted_views_name (account, name)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
-CREATE TABLE IF NOT EXISTS deleted_views (
-    mailbox BIGINT NOT NULL PRIMARY KEY,
-    uidnext BIGINT NOT NULL
+-- The UIDs that expunged messages have there, given when they are first seen; gone with what can be restored.
+CREATE TABLE IF NOT EXISTS deleted_uids (
+    deleted_view BIGINT NOT NULL,
+    deleted_uid BIGINT NOT NULL,
+    mailbox BIGINT NOT NULL,
+    uid BIGINT NOT NULL,
+    PRIMARY KEY (deleted_view, deleted_uid),
+    UNIQUE KEY deleted_uids_message (deleted_view, mailbox, uid),
+    KEY deleted_uids_uid (mailbox, uid)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
 -- The meta_seq of each account up to which the journal holds its names and subscriptions.

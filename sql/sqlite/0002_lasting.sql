@@ -28,19 +28,28 @@ CREATE TABLE IF NOT EXISTS job_progress (
     updated_at INTEGER NOT NULL
 );
 
--- The UIDs that expunged messages have in the `Deleted` tree, given when they are first seen there, and the next one.
-CREATE TABLE IF NOT EXISTS deleted_uids (
-    mailbox INTEGER NOT NULL,
-    deleted_uid INTEGER NOT NULL,
-    uid INTEGER NOT NULL,
-    PRIMARY KEY (mailbox, deleted_uid)
-) WITHOUT ROWID;
-CREATE UNIQUE INDEX IF NOT EXISTS deleted_uids_uid ON deleted_uids (mailbox, uid);
-
+-- The mailboxes of the `Deleted` tree that were ever opened, one for each name: all expunged messages of all mailboxes
+-- of that name. epoch: of its UIDs; in a later one they begin anew under another UIDVALIDITY.
 CREATE TABLE IF NOT EXISTS deleted_views (
-    mailbox INTEGER PRIMARY KEY,
-    uidnext INTEGER NOT NULL
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    account INTEGER NOT NULL,
+    name BLOB NOT NULL,
+    uidvalidity INTEGER NOT NULL,
+    uidnext INTEGER NOT NULL,
+    epoch INTEGER NOT NULL
 );
+CREATE UNIQUE INDEX IF NOT EXISTS deleted_views_name ON deleted_views (account, name);
+
+-- The UIDs that expunged messages have there, given when they are first seen; gone with what can be restored.
+CREATE TABLE IF NOT EXISTS deleted_uids (
+    deleted_view INTEGER NOT NULL,
+    deleted_uid INTEGER NOT NULL,
+    mailbox INTEGER NOT NULL,
+    uid INTEGER NOT NULL,
+    PRIMARY KEY (deleted_view, deleted_uid)
+) WITHOUT ROWID;
+CREATE UNIQUE INDEX IF NOT EXISTS deleted_uids_message ON deleted_uids (deleted_view, mailbox, uid);
+CREATE INDEX IF NOT EXISTS deleted_uids_uid ON deleted_uids (mailbox, uid);
 
 -- The meta_seq of each account up to which the journal holds its names and subscriptions.
 CREATE TABLE IF NOT EXISTS journal_marks (
