@@ -11,6 +11,7 @@ from lightmail.imap.commands import AUTH, OK, Command, Completion, no_arguments
 from lightmail.imap.tokens import Bad, Tokens
 from lightmail.model import HIERARCHY_DELIMITER
 from lightmail.operations import mailboxes as operations
+from lightmail.store import epochs
 from lightmail.store import mailboxes as stored
 
 if TYPE_CHECKING:
@@ -142,7 +143,8 @@ def _parse_status(tokens: Tokens) -> tuple[str, list[bytes]]:
 async def _status(session: ImapServer, args: tuple[str, list[bytes]]) -> Completion:
     name, items = args
     counts = not _COUNTERS.issuperset(items)
-    status = await session.services.database.read("status", stored.status_txn, session.owner.id, name, counts)
+    database = session.services.database
+    status = await epochs.read(database, "status", stored.status_txn, session.owner.id, name, counts)
     if status is None:
         raise NoSuchMailbox
     values = [b"%b %d" % (item, getattr(status, STATUS_ITEMS[item])) for item in items]

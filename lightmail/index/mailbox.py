@@ -39,6 +39,8 @@ class Expunges:
 class MailboxIndex:
     """The messages of one mailbox, shared by its sessions. Plain attributes are for reading.
 
+    ``epoch`` is the mailbox's when it was last read whole (`lightmail.store.epochs`).
+
     ``columns`` are the arrays, ascending by UID. ``tick`` moves whenever anything changed. ``unseen`` and ``octets``
     are sums over all messages. ``highest_modseq`` and ``keyword_version`` are what to read further changes from;
     ``recent_uid`` is the last UID that any session has claimed as \\Recent.
@@ -51,6 +53,7 @@ class MailboxIndex:
         "_seen_prefix",
         "account",
         "columns",
+        "epoch",
         "expunges",
         "highest_modseq",
         "keyword_version",
@@ -67,6 +70,7 @@ class MailboxIndex:
     def __init__(self, account: AccountId, mailbox: MailboxId) -> None:
         self.account: Final = account
         self.mailbox: Final = mailbox
+        self.epoch = 0
         self.uidvalidity = 0
         self.uidnext = 1
         self.recent_uid = 0
@@ -129,6 +133,17 @@ class MailboxIndex:
         """Bring the index to a reading of the whole mailbox: its first, or one after changes were forgotten."""
         live = {row[1] for row in whole.rows}
         self._apply(whole, [uid for uid in self.columns.uids if uid not in live])
+        if whole.epoch != self.epoch:
+            # Views that compare MODSEQs must find all of it changed: there is no telling what the lost tail did.
+            self._set_modseqs(whole.highest_modseq if self.epoch else None)
+            self.epoch = whole.epoch
+
+    def distrust(self) -> None:
+        """Let the next readings change every message: what this knows is of a tail that the database has lost.
+
+        What the tail had expunged, and is back in the mailbox, stays away from here: no UID comes back to a session.
+        """
+        self._set_modseqs(0)
 
     def take(self, rows: Sequence[Row]) -> None:
         """Append the messages of `rows` (ascending by UID) that are new, and update those that are here.
@@ -186,6 +201,11 @@ class MailboxIndex:
             return set(self._log[log_position - self._log_start :])
         columns = self.columns
         return {uid for uid, changed in zip(columns.uids, columns.modseqs, strict=True) if changed > modseq}
+
+    def _set_modseqs(self, modseq: int | None) -> None:
+        modseqs = self.columns.modseqs
+        if modseq is not None:
+            modseqs[:] = array(modseqs.typecode, [modseq]) * len(modseqs)
 
     def _set_flags(self, position: int, bits: int) -> bool:
         """Set a message's flags; whether they differ from what they were."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
+from lightmail.errors import NoSuchMailbox
 from lightmail.flights import Flight
 from lightmail.index.columns import Row
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.metrics import CACHE_HITS
 from lightmail.model import Account, AccountId, Mailbox, MailboxId
 from lightmail.notify.hints import Notifier, Watch
+from lightmail.store import epochs
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
 from lightmail.store.faults import Forgotten
@@ -25,10 +27,10 @@ class _Entry:
     """One mailbox: its index once it is loaded, who holds it, and the reading that is under way.
 
     `wanted` is a modification sequence that the store is known to have reached. Readings are numbered: `begun` is the
-    last that began, `ended` the last that ended, well or not.
+    last that began, `ended` the last that ended, well or not. A `retired` one is for those who hold it, and no others.
     """
 
-    __slots__ = ("begun", "ended", "flight", "holders", "index", "loading", "octets", "wanted", "watch")
+    __slots__ = ("begun", "ended", "flight", "holders", "index", "loading", "octets", "retired", "wanted", "watch")
 
     def __init__(self) -> None:
         self.index: MailboxIndex | None = None
@@ -39,6 +41,7 @@ class _Entry:
         self.begun = 0
         self.ended = 0
         self.octets = 0
+        self.retired = False
         self.watch: Watch | None = None
 
 
@@ -48,6 +51,9 @@ class Indexes:
     A held index is watched: it is behind when a hint, or the poll, named a modification sequence above its own, and
     only then is the store asked. An index that nobody holds stays until those like it take more than `octets`; the
     one unused for longest goes first.
+
+    An index of an older epoch is discarded: sessions that hold it learn through it what the database has lost, and
+    whoever comes anew gets a new one, which also has what came back.
     """
 
     def __init__(self, database: Database, notifier: Notifier, octets: int, *, reactor: Any) -> None:
@@ -56,6 +62,7 @@ class Indexes:
         self._bound = octets
         self._reactor = reactor
         self._entries: dict[MailboxId, _Entry] = {}
+        self._retired: dict[MailboxIndex, _Entry] = {}
         # Entries without a holder, those longest unused first.
         self._idle: dict[MailboxId, _Entry] = {}
         self._idle_octets = 0
@@ -65,22 +72,28 @@ class Indexes:
 
         Raises NoSuchMailbox when it has been deleted, or Unavailable.
         """
-        entry = self._hold(mailbox.id)
-        try:
-            hit = entry.index is not None
-            CACHE_HITS.labels("index", "hit" if hit else "miss").inc()
-            # Not `or`: an index without messages is false.
-            index = entry.index if entry.index is not None else await self._loaded(entry, account.id, mailbox.id)
-            entry.wanted = max(entry.wanted, mailbox.highest_modseq)
-            await self.refresh(index)
-            return index
-        except BaseException:
+        while True:
+            entry = self._hold(mailbox.id)
+            try:
+                hit = entry.index is not None
+                CACHE_HITS.labels("index", "hit" if hit else "miss").inc()
+                # Not `or`: an index without messages is false.
+                index = entry.index if entry.index is not None else await self._loaded(entry, account.id, mailbox.id)
+                entry.wanted = max(entry.wanted, mailbox.highest_modseq)
+                await self.refresh(index)
+            except BaseException:
+                self._let_go(mailbox.id, entry)
+                raise
+            if not entry.retired:
+                return index
             self._let_go(mailbox.id, entry)
-            raise
 
     def release(self, index: MailboxIndex) -> None:
         """Give back an index that was acquired; its views must not be used any more."""
-        self._let_go(index.mailbox, self._entries[index.mailbox])
+        self._let_go(index.mailbox, self._entry(index))
+
+    def _entry(self, index: MailboxIndex) -> _Entry:
+        return self._retired.get(index) or self._entries[index.mailbox]
 
     async def refresh(self, index: MailboxIndex, *, force: bool = False) -> None:
         """Bring a held index level with what is known of the store; with `force`, with the store itself.
@@ -88,7 +101,7 @@ class Indexes:
         Costs next to nothing when there is nothing to read. Callers at the same time share one reading, but never one
         that began before they asked. Raises NoSuchMailbox or Unavailable; the index is then as it was.
         """
-        entry = self._entries[index.mailbox]
+        entry = self._entry(index)
         if not force and not self._behind(entry, index):
             return
         needed = entry.begun + 1
@@ -118,7 +131,7 @@ class Indexes:
 
     async def _load(self, entry: _Entry, account: AccountId, mailbox: MailboxId) -> MailboxIndex:
         try:
-            entry.index = await self._database.read("index", _load_txn, account, mailbox)
+            entry.index = await epochs.read(self._database, "index", _load_txn, account, mailbox)
             return entry.index
         finally:
             entry.loading = None
@@ -127,14 +140,33 @@ class Indexes:
         """Read what changed, and apply it in slices that leave the reactor time for others."""
         mailbox, since = index.mailbox, index.highest_modseq
         try:
-            changes = await self._database.read("changes", changes_txn, mailbox, since, index.keyword_version)
+            changes = await epochs.read(self._database, "changes", changes_txn, mailbox, since, index.keyword_version)
         except Forgotten:
-            whole: Snapshot = await self._database.read("index", all_txn, mailbox)
-            await self._take(index, whole.rows)
-            index.replace(whole)
+            await self._read_whole(index)
+            return
+        if changes.epoch != index.epoch:
+            await self._read_whole(index)
             return
         await self._take(index, changes.rows)
         index.apply(changes)
+
+    async def _read_whole(self, index: MailboxIndex) -> None:
+        whole: Snapshot = await epochs.read(self._database, "index", all_txn, index.mailbox)
+        if whole.epoch != index.epoch:
+            if whole.uidvalidity != index.uidvalidity:
+                raise NoSuchMailbox  # it went with the tail, and another one has got its id
+            self._retire(index)
+            index.distrust()
+        await self._take(index, whole.rows)
+        index.replace(whole)
+
+    def _retire(self, index: MailboxIndex) -> None:
+        """Give this index to nobody else."""
+        entry = self._entry(index)
+        if not entry.retired:
+            entry.retired = True
+            del self._entries[index.mailbox]
+            self._retired[index] = entry
 
     async def _take(self, index: MailboxIndex, rows: Sequence[Row]) -> None:
         """Take the rows of a large reading ahead of the rest, which then finds little to do."""
@@ -165,6 +197,9 @@ class Indexes:
             entry.wanted = max(entry.wanted, self._notifier.latest(mailbox))
             entry.watch.close()
             entry.watch = None
+        if entry.retired and entry.index is not None:
+            del self._retired[entry.index]
+            return
         if entry.index is None:
             del self._entries[mailbox]
             return

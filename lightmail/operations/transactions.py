@@ -23,10 +23,10 @@ from lightmail.metrics import DATABASE_RETRIES
 from lightmail.model import AccountId, MailboxId
 from lightmail.operations.outcome import Changed, Nothing, RunAgain
 from lightmail.operations.queue import Ticket, Turn, WriteQueue
-from lightmail.store import ledger
+from lightmail.store import epochs, ledger
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import ATTEMPTS, Database, pause_seconds
-from lightmail.store.faults import CommitUnknown, Conflict, DuplicateKey
+from lightmail.store.faults import CommitUnknown, Conflict, DuplicateKey, OlderEpoch
 
 T = TypeVar("T")
 Item = TypeVar("Item")
@@ -179,6 +179,9 @@ class Transactions:
                 return Changed([nothing.value])
             except RunAgain as again:
                 again.accept()
+                continue
+            except OlderEpoch as older:
+                await epochs.jump(self.database, older)
                 continue
             except Conflict as conflict:
                 reason = conflict.reason

@@ -2,8 +2,8 @@
 
 The row of `collection` says who the database is and how far the collector came; `meta/epoch` in the bucket holds a copy
 of it (`lightmail.jobs.epochs` compares them). Where they disagree `store.epoch` rises. Each mailbox carries the epoch
-of its counters: whoever first reads or locks one of an older epoch gets `OlderEpoch`, and has it jump (`jump_txn`)
-over all UIDs and MODSEQs that sessions may have seen of a tail that the database has lost.
+of its counters: whoever first reads or locks one of an older epoch gets `OlderEpoch`, and has it jump
+(`mailboxes.jump_txn`) over all UIDs and MODSEQs that sessions may have seen of a tail that the database has lost.
 """
 
 from __future__ import annotations
@@ -12,17 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
-from lightmail.model import MailboxId
-from lightmail.store.cursor import Cursor, Statement
+from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
 from lightmail.store.faults import OlderEpoch
-from lightmail.store.sqltext import NOW_US, padded, with_list
+from lightmail.store.mailboxes import JUMP, jump_txn
+from lightmail.store.sqltext import NOW_US
 
 P = ParamSpec("P")
 T = TypeVar("T")
-
-# How far counters jump; far more than any mailbox can have grown by in a tail that was lost.
-JUMP: Final = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,29 +154,11 @@ def raise_txn(cursor: Cursor, epoch: int) -> bool:
             ("DELETE FROM mailboxes WHERE account = 0 AND name = %s", (_PLACEHOLDER,)),
             ("DELETE FROM objects WHERE object_key = %s", (_PLACEHOLDER,)),
             ("DELETE FROM messages WHERE mailbox = 0 AND uid = 0", ()),
+            # The journal has changes to names that the rows have lost: it is to write them down anew.
+            ("DELETE FROM journal_marks", ()),
         ]
     )
     return True
-
-
-# The condition under which a mailbox's counters must jump before anything reads or raises them.
-OLDER: Final = "epoch < (SELECT epoch FROM store WHERE id = 1)"
-_JUMP: Final = (
-    f"UPDATE mailboxes SET uidnext = uidnext + {JUMP}, highest_modseq = highest_modseq + {JUMP}"  # noqa: S608
-    f" WHERE id IN ({{list}}) AND {OLDER}"
-)
-# All that anyone was told before is forgotten: flags that went with the tail can only be told by reading all anew.
-_LAND: Final = (
-    "UPDATE mailboxes SET forgotten_modseq = highest_modseq,"  # noqa: S608
-    f" epoch = (SELECT epoch FROM store WHERE id = 1) WHERE id IN ({{list}}) AND {OLDER}"
-)
-
-
-def jump_txn(cursor: Cursor, mailboxes: Sequence[MailboxId]) -> None:
-    """Bring mailboxes to the store's epoch: their next UID and MODSEQ are above all that any session has seen."""
-    ids = padded(sorted(set(mailboxes)))
-    statements: list[Statement] = [(with_list(sql, len(ids)), ids) for sql in (_JUMP, _LAND)]
-    cursor.script(statements)
 
 
 async def jump(database: Database, older: OlderEpoch) -> None:

@@ -14,7 +14,7 @@ from lightmail.model import AccountId, Mailbox, MailboxId
 from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.faults import OlderEpoch
 from lightmail.store.keywords import keywords_txn
-from lightmail.store.sqltext import NOW_US, padded, pieces, with_list
+from lightmail.store.sqltext import NOT_DELETED, NOW_US, padded, pieces, with_list
 from lightmail.store.subscriptions import subscriptions_txn
 
 __all__ = [
@@ -23,15 +23,15 @@ __all__ = [
     "MailboxStatus",
     "advance_statements",
     "advanced",
-    "jump_txn",
-    "require_current",
     "by_id_txn",
     "by_name_txn",
+    "jump_txn",
     "keywords_txn",
     "list_txn",
     "locked",
     "modseqs_txn",
     "name_statement",
+    "require_current",
     "status_txn",
     "subscriptions_txn",
 ]
@@ -67,6 +67,14 @@ class Locked:
     highest_modseq: int
 
 
+# A mailbox of an older epoch is at the MODSEQ that it will have once it is read: whoever knows it as it was is behind.
+_MODSEQ: Final = f"highest_modseq + CASE WHEN {_OLDER} THEN {JUMP} ELSE 0 END"
+_SELECT: Final = (
+    f"SELECT id, account, name, uidvalidity, uidnext, {_MODSEQ}, forgotten_modseq, recent_uid, special_use"  # noqa: S608
+    " FROM mailboxes"
+)
+
+
 def _mailbox(row: Row) -> Mailbox:
     special_use = row[8].decode() if row[8] is not None else None
     return Mailbox(
@@ -77,8 +85,7 @@ def _mailbox(row: Row) -> Mailbox:
 def name_statement(account: AccountId, name: str) -> Statement:
     """The statement that finds the account's mailbox of that name, for a script."""
     return (
-        "SELECT id, account, name, uidvalidity, uidnext, highest_modseq, forgotten_modseq, recent_uid, special_use"
-        " FROM mailboxes WHERE account = %s AND name = %s AND deleted_at = 0",
+        f"{_SELECT} WHERE account = %s AND name = %s AND deleted_at = 0",
         (account, name.encode()),
     )
 
@@ -93,8 +100,7 @@ def by_name_txn(cursor: Cursor, account: AccountId, name: str) -> Mailbox | None
 def by_id_txn(cursor: Cursor, account: AccountId, mailbox: MailboxId) -> Mailbox | None:
     """The account's mailbox of that id."""
     cursor.execute(
-        "SELECT id, account, name, uidvalidity, uidnext, highest_modseq, forgotten_modseq, recent_uid, special_use"
-        " FROM mailboxes WHERE id = %s AND account = %s AND deleted_at = 0",
+        f"{_SELECT} WHERE id = %s AND account = %s AND deleted_at = 0",
         (mailbox, account),
     )
     row = cursor.fetchone()
@@ -104,8 +110,7 @@ def by_id_txn(cursor: Cursor, account: AccountId, mailbox: MailboxId) -> Mailbox
 def list_txn(cursor: Cursor, account: AccountId) -> list[Mailbox]:
     """The account's mailboxes, sorted by the octets of their names."""
     cursor.execute(
-        "SELECT id, account, name, uidvalidity, uidnext, highest_modseq, forgotten_modseq, recent_uid, special_use"
-        " FROM mailboxes WHERE account = %s AND deleted_at = 0 ORDER BY name",
+        f"{_SELECT} WHERE account = %s AND deleted_at = 0 ORDER BY name",
         (account,),
     )
     return [_mailbox(row) for row in cursor.fetchall()]
@@ -142,11 +147,7 @@ def status_txn(cursor: Cursor, account: AccountId, name: str, counts: bool = Tru
     return MailboxStatus(messages, recent, unseen, row[2], row[3], row[4], octets)
 
 
-# One of an older epoch is told of as it will be once it is read, which whoever watches it then does.
-_MODSEQS: Final = (
-    f"SELECT id, highest_modseq + CASE WHEN {_OLDER} THEN {JUMP} ELSE 0 END FROM mailboxes"  # noqa: S608
-    " WHERE id IN ({list})"
-)
+_MODSEQS: Final = f"SELECT id, {_MODSEQ} FROM mailboxes WHERE id IN ({{list}})"  # noqa: S608
 
 
 def modseqs_txn(cursor: Cursor, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, int]:
@@ -172,9 +173,10 @@ _JUMP: Final = (
     f"UPDATE mailboxes SET uidnext = uidnext + {JUMP}, highest_modseq = highest_modseq + {JUMP}"  # noqa: S608
     f" WHERE id IN ({{list}}) AND {_OLDER}"
 )
-# All that anyone was told before is forgotten: flags that went with the tail can only be told by reading all anew.
+# All that anyone was told before is forgotten, by clients as by the journal: what went with the tail can only be told by
+# reading all anew.
 _LAND: Final = (
-    "UPDATE mailboxes SET forgotten_modseq = highest_modseq,"  # noqa: S608
+    "UPDATE mailboxes SET forgotten_modseq = highest_modseq, journal_modseq = 0,"  # noqa: S608
     f" epoch = (SELECT epoch FROM store WHERE id = 1) WHERE id IN ({{list}}) AND {_OLDER}"
 )
 
@@ -187,7 +189,7 @@ def jump_txn(cursor: Cursor, mailboxes: Collection[MailboxId]) -> None:
 
 _ADVANCE: Final = (
     "UPDATE mailboxes SET uidnext = uidnext + %s, highest_modseq = highest_modseq + 1"
-    " WHERE id = %s AND account = %s AND deleted_at = 0"
+    f" WHERE id = %s AND account = %s AND {NOT_DELETED}"
 )
 _LOCKED: Final = (
     f"SELECT id, {_OLDER}, account, uidvalidity, uidnext, highest_modseq FROM mailboxes"  # noqa: S608
@@ -231,7 +233,7 @@ def locked(rows: Iterable[Row]) -> dict[MailboxId, Locked]:
 
 _LOCK: Final = (
     f"SELECT id, {_OLDER}, account, uidvalidity, uidnext, highest_modseq FROM mailboxes"  # noqa: S608
-    " WHERE id = %s AND account = %s AND deleted_at = 0 FOR UPDATE"
+    f" WHERE id = %s AND account = %s AND {NOT_DELETED} FOR UPDATE"
 )
 
 
@@ -240,9 +242,12 @@ def lock_statements(account: AccountId, mailboxes: Collection[MailboxId]) -> lis
     return [(_LOCK, (mailbox, account)) for mailbox in sorted(set(mailboxes))]
 
 
+_LOCK_RECENT: Final = f"SELECT recent_uid, uidnext FROM mailboxes WHERE id = %s AND {NOT_DELETED} FOR UPDATE"  # noqa: S608
+
+
 def claim_recent_txn(cursor: Cursor, mailbox: MailboxId) -> tuple[int, int] | None:
     """Take the mailbox's recent messages: (last UID taken before, last UID there is); None when it does not exist."""
-    cursor.execute("SELECT recent_uid, uidnext FROM mailboxes WHERE id = %s AND deleted_at = 0 FOR UPDATE", (mailbox,))
+    cursor.execute(_LOCK_RECENT, (mailbox,))
     row = cursor.fetchone()
     if row is None:
         return None
@@ -291,13 +296,13 @@ def rename_txn(cursor: Cursor, mailbox: MailboxId, name: str, uidvalidity: int) 
 
 _DELETE: Final = (
     f"UPDATE mailboxes SET deleted_at = {NOW_US}, highest_modseq = highest_modseq + 1"  # noqa: S608
-    " WHERE id = %s AND deleted_at = 0"
+    f" WHERE id = %s AND {NOT_DELETED}"
 )
 
 
-def delete_txn(cursor: Cursor, mailbox: MailboxId) -> None:
-    """Mark a mailbox deleted: its name is free, its rows stay until they are purged."""
-    cursor.execute(_DELETE, (mailbox,))
+def delete_statement(mailbox: MailboxId) -> Statement:
+    """The statement that marks a mailbox deleted: its name is free, its rows stay until they are purged."""
+    return _DELETE, (mailbox,)
 
 
 def former_uidvalidity_txn(cursor: Cursor, account: AccountId, name: str) -> int:

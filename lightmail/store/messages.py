@@ -13,7 +13,8 @@ from lightmail.store import keywords as keyword_table
 from lightmail.store.cursor import Bulk, Cursor, Row, Statement
 from lightmail.store.faults import Forgotten
 from lightmail.store.keywords import Keywords
-from lightmail.store.sqltext import NOW_US, uid_conditions, with_uids
+from lightmail.store.mailboxes import require_current
+from lightmail.store.sqltext import NOT_DELETED, NOW_US, uid_conditions, with_uids
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +31,7 @@ class Snapshot:
     keyword_version: int
     keywords: Keywords
     rows: Sequence[Row]
+    epoch: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +50,12 @@ class Changes:
     keywords: Keywords | None
     rows: Sequence[Row]
     expunged: list[int]
+    epoch: int
 
 
 _COUNTERS: Final = (
-    "SELECT highest_modseq, uidvalidity, uidnext, recent_uid, keyword_version, forgotten_modseq FROM mailboxes"
+    "SELECT id, epoch < (SELECT epoch FROM store WHERE id = 1),"
+    " epoch, highest_modseq, uidvalidity, uidnext, recent_uid, keyword_version, forgotten_modseq FROM mailboxes"
     " WHERE id = %s AND deleted_at = 0"
 )
 _COLUMNS: Final = ("id", "uid", "modseq", "flags", "octets", "internaldate_us", "object")
@@ -63,7 +67,7 @@ _SINCE: Final = (
 
 
 def all_txn(cursor: Cursor, mailbox: MailboxId) -> Snapshot:
-    """The mailbox whole. Raises NoSuchMailbox."""
+    """The mailbox whole. Raises NoSuchMailbox, OlderEpoch."""
     # The order matters. Counters first: a change after them is told again by changes_txn. Keywords last: they name
     # every bit that the rows have, and a version older than they are only makes the reader read them again.
     alive = Bulk(_COLUMNS, _ALIVE, "uid", (mailbox,))
@@ -72,27 +76,30 @@ def all_txn(cursor: Cursor, mailbox: MailboxId) -> Snapshot:
     )
     if not counters.rows:
         raise NoSuchMailbox
-    highest_modseq, uidvalidity, uidnext, recent_uid, version, _ = counters.rows[0]
+    require_current(counters.rows)
+    epoch, highest_modseq, uidvalidity, uidnext, recent_uid, version, _ = counters.rows[0][2:]
     names = keyword_table.read(keywords.rows)
-    return Snapshot(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, sorted(rows.rows, key=_uid))
+    live = sorted(rows.rows, key=_uid)
+    return Snapshot(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, live, epoch)
 
 
 def changes_txn(cursor: Cursor, mailbox: MailboxId, since: int, keyword_version: int = -1) -> Changes:
     """What changed after the MODSEQ `since`, a watermark of an earlier call. Telling a change twice is harmless.
 
-    Raises NoSuchMailbox, or Forgotten when the tombstones of that time are gone.
+    Raises NoSuchMailbox, OlderEpoch, or Forgotten when the tombstones of that time are gone.
     """
     counters, found = cursor.script([(_COUNTERS, (mailbox,)), (_SINCE, (mailbox, since))])
     if not counters.rows:
         raise NoSuchMailbox
-    highest_modseq, uidvalidity, uidnext, recent_uid, version, forgotten = counters.rows[0]
+    require_current(counters.rows)
+    epoch, highest_modseq, uidvalidity, uidnext, recent_uid, version, forgotten = counters.rows[0][2:]
     if since < forgotten:
         raise Forgotten
     # The keywords after the rows, for the same reason as above.
     names = keyword_table.keywords_txn(cursor, mailbox) if version != keyword_version else None
     rows = sorted((row[:7] for row in found.rows if not row[7]), key=_uid)
     expunged = sorted(row[1] for row in found.rows if row[7])
-    return Changes(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, rows, expunged)
+    return Changes(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, rows, expunged, epoch)
 
 
 def _uid(row: Row) -> int:
@@ -128,7 +135,7 @@ def matching_statements(
 _MODSEQ_NOW: Final = "(SELECT highest_modseq FROM mailboxes WHERE id = %s)"
 _CHANGE: Final = (
     f"UPDATE messages SET flags = (flags & %s) | %s, modseq = {_MODSEQ_NOW}"  # noqa: S608
-    " WHERE mailbox = %s AND deleted_at = 0 AND ((flags & %s) | %s) <> flags AND {uids}"
+    f" WHERE mailbox = %s AND {NOT_DELETED} AND ((flags & %s) | %s) <> flags AND {{uids}}"
 )
 
 
@@ -145,11 +152,11 @@ def flag_statements(mailbox: MailboxId, uids: Sequence[int], keep: int, add: int
 
 _BURY: Final = (
     f"UPDATE messages SET deleted_at = {NOW_US}, fate = %s, modseq = {_MODSEQ_NOW}"  # noqa: S608
-    " WHERE mailbox = %s AND deleted_at = 0 AND {uids}"
+    f" WHERE mailbox = %s AND {NOT_DELETED} AND {{uids}}"
 )
 _BURY_AND_DROP: Final = (
     f"UPDATE messages SET deleted_at = {NOW_US}, fate = %s, modseq = {_MODSEQ_NOW}, object = NULL"  # noqa: S608
-    " WHERE mailbox = %s AND deleted_at = 0 AND {uids}"
+    f" WHERE mailbox = %s AND {NOT_DELETED} AND {{uids}}"
 )
 
 
@@ -165,9 +172,31 @@ def bury_statements(mailbox: MailboxId, uids: Sequence[int], fate: Fate) -> list
     ]
 
 
+_BURY_ALL: Final = (
+    f"UPDATE messages SET deleted_at = (SELECT deleted_at FROM mailboxes WHERE id = %s), fate = 1, modseq = {_MODSEQ_NOW}"  # noqa: S608
+    " WHERE mailbox = %s AND deleted_at = 0"
+)
+
+
+def bury_all_statement(mailbox: MailboxId) -> Statement:
+    """The statement that expunges what a mailbox that was just deleted holds, at the very moment of its deletion.
+
+    By that moment `undelete` tells these messages from those that were expunged before.
+    """
+    return _BURY_ALL, (mailbox, mailbox, mailbox)
+
+
+_ALL_OCTETS: Final = "SELECT COALESCE(SUM(octets), 0), COUNT(*) FROM messages WHERE mailbox = %s AND deleted_at = 0"
+
+
+def sum_statement(mailbox: MailboxId) -> Statement:
+    """The statement that sums up what a mailbox holds: one row of octets and messages."""
+    return _ALL_OCTETS, (mailbox,)
+
+
 _LOCK_OBJECTS: Final = (
     "SELECT COALESCE(SUM(CASE WHEN state = 1 THEN 0 ELSE 1 END), 0) FROM objects WHERE id IN"
-    " (SELECT object FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {uids}) LOCK IN SHARE MODE"
+    " (SELECT object FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {{uids}}) LOCK IN SHARE MODE"
 )
 
 

@@ -22,7 +22,7 @@ RANGES = st.lists(st.tuples(NUMBER, NUMBER) | NUMBER.map(lambda number: (number,
 def view_of(uids: list[int], recent: list[range] | None = None) -> View:
     index = MailboxIndex(AccountId(1), MailboxId(1))
     rows = [(n, uid, 1, 0, 10, 0, n) for n, uid in enumerate(uids, 1)]
-    index.replace(Snapshot(1, 1, (uids[-1] if uids else 0) + 1, 0, 0, [], rows))
+    index.replace(Snapshot(1, 1, (uids[-1] if uids else 0) + 1, 0, 0, [], rows, 1))
     return View(index, recent or [])
 
 

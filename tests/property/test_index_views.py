@@ -36,10 +36,10 @@ class Store:
     def changes(self, since: int) -> Changes:
         rows = [self.row(uid) for uid, (modseq, _) in self.live.items() if modseq > since]
         expunged = [uid for uid, modseq in self.gone.items() if modseq > since]
-        return Changes(self.modseq, 1, self.uidnext, 0, 0, None, rows, expunged)
+        return Changes(self.modseq, 1, self.uidnext, 0, 0, None, rows, expunged, 1)
 
     def whole(self) -> Snapshot:
-        return Snapshot(self.modseq, 1, self.uidnext, 0, 0, [], [self.row(uid) for uid in self.live])
+        return Snapshot(self.modseq, 1, self.uidnext, 0, 0, [], [self.row(uid) for uid in self.live], 1)
 
 
 @dataclass

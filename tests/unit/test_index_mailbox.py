@@ -20,13 +20,13 @@ def rows(uids: Sequence[int], modseq: int = 1, flags: int = 0) -> list[Row]:
 
 def index_of(messages: int) -> MailboxIndex:
     index = MailboxIndex(AccountId(1), MailboxId(1))
-    index.replace(Snapshot(1, 7, messages + 1, 0, 0, [], rows(range(1, messages + 1))))
+    index.replace(Snapshot(1, 7, messages + 1, 0, 0, [], rows(range(1, messages + 1)), 1))
     return index
 
 
 def changes(modseq: int, changed: Sequence[Row] = (), expunged: Sequence[int] = ()) -> Changes:
     uidnext = max((row[1] for row in changed), default=0) + 1
-    return Changes(modseq, 7, uidnext, 0, 0, None, changed, list(expunged))
+    return Changes(modseq, 7, uidnext, 0, 0, None, changed, list(expunged), 1)
 
 
 def test_flags_have_their_names_and_back() -> None:
