@@ -28,6 +28,8 @@ from lightmail.imap.factory import ImapFactory
 from lightmail.imap.services import ImapServices
 from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
+from lightmail.jobs.quota_notice import read_notice
+from lightmail.jobs.quotas import QuotaWarnings
 from lightmail.lmtp.factory import LmtpFactory
 from lightmail.lmtp.services import LmtpServices
 from lightmail.notify.hints import Notifier
@@ -83,6 +85,7 @@ def make_service(config: Config, reactor: Any) -> OrderedService:
 
     async def assemble(parts: Parts) -> None:
         backends = await _open_backends(config, parts, reactor)
+        await _start_workers(config, parts, backends, reactor)
         factories = _factories(config, backends, tls[0] if tls else None, reactor)
         await _open_listeners(config, parts, listeners, backends.readiness, factories, tls, reactor)
 
@@ -135,6 +138,23 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
         authenticator=authenticator,
         readiness=Readiness({"database": ask_database, "objects": ask_objects}, reactor),
     )
+
+
+async def _start_workers(config: Config, parts: Parts, backends: _Backends, reactor: Any) -> None:
+    """What goes round in the background. It stops after the listeners."""
+    quota = config.quota
+    notice = await backends.spools.pool.run(read_notice, quota.warning_template)
+    if quota.warn_percent:
+        warnings = QuotaWarnings(
+            backends.transactions,
+            backends.blobs,
+            backends.spools,
+            notice,
+            percent=quota.warn_percent,
+            interval_seconds=quota.check_seconds,
+            reactor=reactor,
+        )
+        await parts.start(_service_part("quota warnings", warnings))
 
 
 def _blobs(config: Config, store: ObjectStore, pool: BoundedPool) -> Blobs:

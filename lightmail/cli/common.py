@@ -15,6 +15,7 @@ from lightmail.app import Rows
 from lightmail.app.privileges import drop, prepare_directory
 from lightmail.config import Config, load
 from lightmail.config.values import octets
+from lightmail.config.values import size_text as size_text
 from lightmail.errors import Invalid, MailError, NoSuchAccount
 from lightmail.store import accounts
 from lightmail.store.addresses import normalised_domain
@@ -142,14 +143,6 @@ class Size(click.ParamType[int]):
             return int(octets()(value))
         except ValueError as error:
             self.fail(f"must be {error}", param, ctx)
-
-
-def size_text(size: int) -> str:
-    """A size as people write it: 10G, 1.5M, 812."""
-    for unit, factor in (("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)):
-        if size >= factor:
-            return f"{size / factor:.1f}".removesuffix(".0") + unit
-    return str(size)
 
 
 def table(rows: Sequence[Sequence[str]]) -> None:

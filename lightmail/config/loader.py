@@ -28,6 +28,7 @@ from lightmail.config.sections import (
     LmtpConfig,
     LoggingConfig,
     Pop3Config,
+    QuotaConfig,
     S3Config,
     StorageConfig,
     SystemConfig,
@@ -50,11 +51,12 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "api": ApiConfig,
     "garbage": GarbageConfig,
     "journal": JournalConfig,
+    "quota": QuotaConfig,
     "logging": LoggingConfig,
     "limits": LimitsConfig,
 }
 # These have defaults for every key and are there whether the file names them or not.
-_ALWAYS: Final = frozenset({"system", "database", "storage", "logging", "limits"})
+_ALWAYS: Final = frozenset({"system", "database", "storage", "quota", "logging", "limits"})
 
 EMBEDDED: Final[dict[str, dict[str, str]]] = {
     "system": {"data_directory": "var"},
@@ -220,6 +222,9 @@ def _with_paths(config: Config) -> Config:
     lmtp = config.lmtp
     if lmtp is not None and lmtp.socket:
         lmtp = replace(lmtp, socket=os.path.abspath(lmtp.socket))
+    quota = config.quota
+    if quota.warning_template:
+        quota = replace(quota, warning_template=os.path.abspath(quota.warning_template))
     logging = config.logging
     if logging.path:
         logging = replace(logging, path=os.path.abspath(logging.path))
@@ -230,6 +235,7 @@ def _with_paths(config: Config) -> Config:
         storage=storage,
         tls=tls,
         lmtp=lmtp,
+        quota=quota,
         logging=logging,
     )
 

@@ -176,6 +176,16 @@ class JournalConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class QuotaConfig:
+    """``[quota]``: accounts that use ``warn_percent`` of a quota (0: never) get a message from ``warning_template``, or
+    a text of ours."""
+
+    warn_percent: int = setting(90, integer(0, 100))
+    warning_template: str | None = setting(None, optional_text)
+    check_seconds: int = setting(60, _SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
 class LoggingConfig:
     """``[logging]``: no path means standard error."""
 
@@ -231,6 +241,7 @@ class Config:
     api: ApiConfig | None = None
     garbage: GarbageConfig | None = None
     journal: JournalConfig | None = None
+    quota: QuotaConfig = field(default_factory=QuotaConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     source: str | None = None

@@ -168,3 +168,11 @@ def show(value: Any, setting: Setting) -> str:
     if isinstance(value, Mapping):
         return ", ".join(f"{name} = {use}" for name, use in value.items())
     return str(value)
+
+
+def size_text(size: int) -> str:
+    """A size in octets as people write it: 10G, 1.5M, 812."""
+    for unit, factor in (("T", 1 << 40), ("G", 1 << 30), ("M", 1 << 20), ("K", 1 << 10)):
+        if size >= factor:
+            return f"{size / factor:.1f}".removesuffix(".0") + unit
+    return str(size)
