@@ -6,18 +6,16 @@ Whoever changes names holds the account's row, so that what it finds among them 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from contextlib import suppress
 from typing import Final
 
 from lightmail.errors import Cannot, HasChildren, Invalid, LimitReached, MailboxExists, NoSuchAccount, NoSuchMailbox
 from lightmail.model import INBOX, Account, AccountId, Mailbox, MailboxId
 from lightmail.notify.hints import GONE
 from lightmail.operations.copy import transfer_txn
-from lightmail.operations.expunge import expunge_txn
 from lightmail.operations.names import DEPTH, canonical, is_below, superiors
 from lightmail.operations.outcome import Changed, Nothing
 from lightmail.operations.transactions import Transactions
-from lightmail.store import accounts, mailboxes, subscriptions
+from lightmail.store import accounts, mailboxes, messages, subscriptions
 from lightmail.store.cursor import Cursor
 from lightmail.store.faults import DuplicateKey
 
@@ -104,11 +102,19 @@ def _delete_txn(cursor: Cursor, account: AccountId, name: str) -> Changed[None]:
     mailbox = existing.get(name)
     if mailbox is None:
         raise HasChildren if any(is_below(other, name) for other in existing) else NoSuchMailbox
-    # Caught here, Nothing rolls nothing back: the mailbox was empty, and goes.
-    with suppress(Nothing):
-        expunge_txn(cursor, account, mailbox.id, None, False)
+    *locked, sums = cursor.script(
+        [*mailboxes.lock_statements(account, [mailbox.id]), messages.sum_statement(mailbox.id)]
+    )
+    mailboxes.locked(row for result in locked for row in result.rows)
     mailboxes.leave_name_txn(cursor, account, name, mailbox.uidvalidity)
-    mailboxes.delete_txn(cursor, mailbox.id)
+    octets, count = (int(value) for value in sums.rows[0])
+    cursor.script(
+        [
+            mailboxes.delete_statement(mailbox.id),
+            messages.bury_all_statement(mailbox.id),
+            accounts.discharge_statement(account, octets, count),
+        ]
+    )
     return Changed(None, {mailbox.id: GONE})
 
 

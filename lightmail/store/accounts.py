@@ -241,16 +241,19 @@ def set_quota_txn(cursor: Cursor, account: AccountId, octets: int, messages: int
 
 _DELETE_ACCOUNT: Final = f"UPDATE accounts SET deleted_at = {NOW_US} WHERE id = %s AND deleted_at = 0"  # noqa: S608
 _DELETE_MAILBOXES: Final = (
-    f"UPDATE mailboxes SET deleted_at = {NOW_US}, highest_modseq = highest_modseq + 1"  # noqa: S608
-    " WHERE account = %s AND deleted_at = 0"
+    "UPDATE mailboxes SET deleted_at = (SELECT deleted_at FROM accounts WHERE id = %s),"
+    " highest_modseq = highest_modseq + 1 WHERE account = %s AND deleted_at = 0"
 )
 
 
 def delete_account_txn(cursor: Cursor, account: AccountId) -> bool:
-    """Mark the account and its mailboxes deleted; False when it was gone. Its rows stay until they are purged."""
+    """Mark the account and its mailboxes deleted; False when it was gone. Its rows stay until they are purged.
+
+    All carry one moment, by which `undelete` tells the mailboxes that went with it from those deleted before.
+    """
     if cursor.execute(_DELETE_ACCOUNT, (account,)) != 1:
         return False
-    cursor.execute(_DELETE_MAILBOXES, (account,))
+    cursor.execute(_DELETE_MAILBOXES, (account, account))
     return True
 
 

@@ -173,8 +173,8 @@ def bury_statements(mailbox: MailboxId, uids: Sequence[int], fate: Fate) -> list
 
 
 _BURY_ALL: Final = (
-    f"UPDATE messages SET deleted_at = (SELECT deleted_at FROM mailboxes WHERE id = %s), fate = 1, modseq = {_MODSEQ_NOW}"  # noqa: S608
-    " WHERE mailbox = %s AND deleted_at = 0"
+    f"UPDATE messages SET deleted_at = (SELECT deleted_at FROM mailboxes WHERE id = %s), modseq = {_MODSEQ_NOW},"  # noqa: S608
+    " fate = 1 WHERE mailbox = %s AND deleted_at = 0"
 )
 
 
@@ -196,7 +196,7 @@ def sum_statement(mailbox: MailboxId) -> Statement:
 
 _LOCK_OBJECTS: Final = (
     "SELECT COALESCE(SUM(CASE WHEN state = 1 THEN 0 ELSE 1 END), 0) FROM objects WHERE id IN"
-    " (SELECT object FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {{uids}}) LOCK IN SHARE MODE"
+    " (SELECT object FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {uids}) LOCK IN SHARE MODE"
 )
 
 
