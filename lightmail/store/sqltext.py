@@ -11,6 +11,10 @@ T = TypeVar("T")
 # The database's own clock in Unix microseconds UTC. A statement must use exactly this text: SQLite's side replaces it.
 NOW_US: Final = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
 
+# For statements that lock rows which they name by primary key: written so that no index on `deleted_at` serves them.
+# Found through that index, a row is locked there first and in the table second, the other way round than by others.
+NOT_DELETED: Final = "deleted_at + 0 = 0"
+
 # The most elements one list may have; longer ones are cut into several statements (SQLite takes 32,766 parameters).
 LIST_BOUND: Final = 1024
 
