@@ -119,8 +119,6 @@ def unfreeze_txn(cursor: Cursor, seen: Mark) -> bool:
     )
 
 
-_RAISE: Final = "UPDATE store SET epoch = %s WHERE id = 1 AND epoch < %s"
-
 # Ids name rows in caches and in what sessions remember: those of a lost tail must not come back either. A row inserted
 # above them moves the counter of the table for good, in every dialect.
 _MOVE_IDS: Final = (
@@ -139,13 +137,16 @@ _PLACEHOLDER: Final = b"\x00epoch"
 
 def raise_txn(cursor: Cursor, epoch: int) -> bool:
     """Make `epoch` the store's, and leave a gap in the ids of all rows; False when it is that high already."""
-    if not cursor.execute(_RAISE, (epoch, epoch)):
+    cursor.execute("SELECT epoch FROM store WHERE id = 1 FOR UPDATE")
+    row = cursor.fetchone()
+    if row is None or row[0] >= epoch:
         return False
+    gap = (epoch - row[0]) * JUMP
     parameters: tuple[Sequence[object], ...] = (
-        (JUMP, bytes(16), _PLACEHOLDER, b""),
-        (JUMP, _PLACEHOLDER),
-        (JUMP, _PLACEHOLDER, b"", bytes(32), b""),
-        (JUMP,),
+        (gap, bytes(16), _PLACEHOLDER, b""),
+        (gap, _PLACEHOLDER),
+        (gap, _PLACEHOLDER, b"", bytes(32), b""),
+        (gap,),
     )
     cursor.script([(sql, values) for sql, values in zip(_MOVE_IDS, parameters, strict=True)])
     cursor.script(
@@ -154,6 +155,7 @@ def raise_txn(cursor: Cursor, epoch: int) -> bool:
             ("DELETE FROM mailboxes WHERE account = 0 AND name = %s", (_PLACEHOLDER,)),
             ("DELETE FROM objects WHERE object_key = %s", (_PLACEHOLDER,)),
             ("DELETE FROM messages WHERE mailbox = 0 AND uid = 0", ()),
+            ("UPDATE store SET epoch = %s WHERE id = 1", (epoch,)),
             # The journal has changes to names that the rows have lost: it is to write them down anew.
             ("DELETE FROM journal_marks", ()),
         ]

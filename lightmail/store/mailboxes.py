@@ -37,10 +37,12 @@ __all__ = [
 ]
 
 
-# How far the counters of a mailbox of an older epoch jump: further than it can have grown in a tail that was lost.
+# How far the counters of a mailbox jump for each epoch that it is older: further than it can have grown in a lost tail.
+# A backup that is restored twice is two epochs older the second time, and jumps over what the first time gave out.
 JUMP: Final = 1 << 20
 # Whether they must, before anything reads or raises them (`store.epochs`).
 _OLDER: Final = "epoch < (SELECT epoch FROM store WHERE id = 1)"
+_DISTANCE: Final = f"((SELECT epoch FROM store WHERE id = 1) - epoch) * {JUMP}"  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +70,7 @@ class Locked:
 
 
 # A mailbox of an older epoch is at the MODSEQ that it will have once it is read: whoever knows it as it was is behind.
-_MODSEQ: Final = f"highest_modseq + CASE WHEN {_OLDER} THEN {JUMP} ELSE 0 END"
+_MODSEQ: Final = f"highest_modseq + {_DISTANCE}"
 _SELECT: Final = (
     f"SELECT id, account, name, uidvalidity, uidnext, {_MODSEQ}, forgotten_modseq, recent_uid, special_use"  # noqa: S608
     " FROM mailboxes"
@@ -170,11 +172,11 @@ def require_current(rows: Iterable[Row]) -> None:
 # --- writes ---
 
 _JUMP: Final = (
-    f"UPDATE mailboxes SET uidnext = uidnext + {JUMP}, highest_modseq = highest_modseq + {JUMP}"  # noqa: S608
+    f"UPDATE mailboxes SET uidnext = uidnext + {_DISTANCE}, highest_modseq = highest_modseq + {_DISTANCE}"  # noqa: S608
     f" WHERE id IN ({{list}}) AND {_OLDER}"
 )
-# All that anyone was told before is forgotten, by clients as by the journal: what went with the tail can only be told by
-# reading all anew.
+# All that anyone was told before is forgotten, by clients as by the journal: what went with the tail can only be told
+# by reading all anew.
 _LAND: Final = (
     "UPDATE mailboxes SET forgotten_modseq = highest_modseq, journal_modseq = 0,"  # noqa: S608
     f" epoch = (SELECT epoch FROM store WHERE id = 1) WHERE id IN ({{list}}) AND {_OLDER}"
