@@ -280,6 +280,43 @@ def test_a_full_quota_refuses_its_own_recipient_only(room: Mailroom) -> None:
     assert [len(room.mail(f"{name}@example.org")) for name in ("ann", "full", "bob")] == [1, 0, 1]
 
 
+def test_nothing_is_made_of_a_message_that_is_for_full_accounts_only(room: Mailroom) -> None:
+    room.add_account("full@example.org", "secret", quota_octets=100)
+    play(
+        room,
+        r"""
+S1: 220 …
+C1: LHLO client
+S1~ 250 SIZE …
+C1: MAIL FROM:<a@example.com> SIZE=20000
+S1: 250 2.1.0 …
+C1: RCPT TO:<full@example.org>
+S1: 250 2.1.5 …
+C1: DATA
+S1: 354 …
+P1: Subject: too much\r\n\r\n0123456789012345678901234567890123456789012345678901234567890123456789\r\n
+P1: 0123456789\r\n.\r\n
+S1: 452 4.2.2 The mailbox is over its quota.
+""",
+    )
+    assert room.objects() == []
+    room.add_alias("both@example.org", "full@example.org")
+    room.add_alias("both@example.org", "ann@example.org")
+    assert deliver(room, MESSAGE + b"x" * 100 + b"\r\n", "both@example.org")[0].startswith(b"452 4.2.2")
+    assert len(room.mail("ann@example.org")) == 1, "whoever else is behind an address gets it at once, and once"
+    assert deliver(room, MESSAGE + b"x" * 100 + b"\r\n", "both@example.org")[0].startswith(b"452 4.2.2")
+    assert len(room.mail("ann@example.org")) == 1
+
+
+def test_a_redelivery_to_an_account_that_is_full_of_it_is_a_duplicate(room: Mailroom) -> None:
+    room.add_account("full@example.org", "secret", quota_octets=600)
+    message = MESSAGE + b"x" * 200 + b"\r\n"
+    for _ in range(3):
+        assert deliver(room, message, "full@example.org")[0].startswith(b"250 2.0.0")
+    assert len(room.mail("full@example.org")) == 1
+    assert deliver(room, b"X-Other: 1\r\n" + message, "full@example.org")[0].startswith(b"452 4.2.2")
+
+
 def test_an_outage_of_the_objects_is_transient_and_the_message_comes_once(room: Mailroom) -> None:
     room.store.failing = True
     assert deliver(room, MESSAGE, "ann@example.org")[0].startswith(b"451 4.3.0")
