@@ -8,6 +8,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from itertools import count
 
@@ -112,30 +113,24 @@ def assert_whole(octets: bytes, number: int) -> None:
     assert {field.partition(b":")[0] for field in fields} <= {b"Return-Path", b"Received"}
 
 
-def one_life(server: MailServer, sender: Sender, seconds: float) -> None:
-    """Start the server, let everybody send, and kill it after so many seconds."""
-    server.start()
+def one_life(server: MailServer, sender: Sender, end: Callable[[], None]) -> None:
+    """Let everybody send to a server that was started, until `end` has brought its end about."""
     threads = [threading.Thread(target=sender.post, args=(server.lmtp,)) for _ in range(POSTMEN)]
     threads.append(threading.Thread(target=sender.append, args=(server.imap,)))
     for thread in threads:
         thread.start()
-    time.sleep(seconds)
-    server.kill()
+    end()
     for thread in threads:
         thread.join(60)
         assert not thread.is_alive()
 
 
-def test_what_was_acknowledged_is_there_once_and_whole(server):
-    sender = Sender()
-    moments = random.Random(ROUNDS)
-    for _ in range(ROUNDS):
-        one_life(server, sender, moments.uniform(0.02, 0.6))
+def expect_all_there(server: MailServer, sender: Sender) -> None:
+    """Start the server, send what was deferred, and find everything acknowledged once and whole, and nothing else."""
     server.start()
     sender.post(server.lmtp, only_deferred=True)
     assert sender.deferred == []
     assert sender.refusals == []
-    assert sender.interrupted >= ROUNDS, "no kill came in the middle of a delivery"
     for recipient in RECIPIENTS:
         stored = mail(server, recipient, "INBOX")
         assert len({uid for uid, _ in stored}) == len(stored)
@@ -151,3 +146,18 @@ def test_what_was_acknowledged_is_there_once_and_whole(server):
     assert sender.appended
     assert server.stop() == 0
     assert "Traceback" not in server.log(), server.log()[-5000:]
+
+
+def test_what_was_acknowledged_is_there_once_and_whole(server):
+    sender = Sender()
+    moments = random.Random(ROUNDS)
+
+    def kill() -> None:
+        time.sleep(moments.uniform(0.02, 0.6))
+        server.kill()
+
+    for _ in range(ROUNDS):
+        server.start()
+        one_life(server, sender, kill)
+    assert sender.interrupted >= ROUNDS, "no kill came in the middle of a delivery"
+    expect_all_there(server, sender)
