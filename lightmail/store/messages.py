@@ -55,11 +55,12 @@ class Changes:
 
 _COUNTERS: Final = (
     "SELECT id, epoch < (SELECT epoch FROM store WHERE id = 1),"
-    " epoch, highest_modseq, uidvalidity, uidnext, recent_uid, keyword_version, forgotten_modseq FROM mailboxes"
+    " epoch, highest_modseq, uidvalidity, uidnext, recent_uid, keyword_version FROM mailboxes"
     " WHERE id = %s AND deleted_at = 0"
 )
 _COLUMNS: Final = ("id", "uid", "modseq", "flags", "octets", "internaldate_us", "object")
 _ALIVE: Final = "messages WHERE mailbox = %s AND deleted_at = 0"
+_FORGOTTEN: Final = "SELECT forgotten_modseq FROM mailboxes WHERE id = %s"
 _SINCE: Final = (
     "SELECT id, uid, modseq, flags, octets, internaldate_us, object, deleted_at FROM messages"
     " WHERE mailbox = %s AND modseq > %s"
@@ -77,7 +78,7 @@ def all_txn(cursor: Cursor, mailbox: MailboxId) -> Snapshot:
     if not counters.rows:
         raise NoSuchMailbox
     require_current(counters.rows)
-    epoch, highest_modseq, uidvalidity, uidnext, recent_uid, version, _ = counters.rows[0][2:]
+    epoch, highest_modseq, uidvalidity, uidnext, recent_uid, version = counters.rows[0][2:]
     names = keyword_table.read(keywords.rows)
     live = sorted(rows.rows, key=_uid)
     return Snapshot(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, live, epoch)
@@ -88,12 +89,15 @@ def changes_txn(cursor: Cursor, mailbox: MailboxId, since: int, keyword_version:
 
     Raises NoSuchMailbox, OlderEpoch, or Forgotten when the tombstones of that time are gone.
     """
-    counters, found = cursor.script([(_COUNTERS, (mailbox,)), (_SINCE, (mailbox, since))])
-    if not counters.rows:
+    # What is forgotten is read last: tombstones may go after the counters were read and before the rows are.
+    counters, found, forgotten = cursor.script(
+        [(_COUNTERS, (mailbox,)), (_SINCE, (mailbox, since)), (_FORGOTTEN, (mailbox,))]
+    )
+    if not counters.rows or not forgotten.rows:
         raise NoSuchMailbox
     require_current(counters.rows)
-    epoch, highest_modseq, uidvalidity, uidnext, recent_uid, version, forgotten = counters.rows[0][2:]
-    if since < forgotten:
+    epoch, highest_modseq, uidvalidity, uidnext, recent_uid, version = counters.rows[0][2:]
+    if since < forgotten.rows[0][0]:
         raise Forgotten
     # The keywords after the rows, for the same reason as above.
     names = keyword_table.keywords_txn(cursor, mailbox) if version != keyword_version else None
