@@ -40,7 +40,8 @@ class FlagText(dict[int, bytes]):
 class Keywords:
     """The flags of a mailbox: the fixed ones and the keywords of its ``keywords`` rows. Immutable.
 
-    :param named: pairs of a bit's number (16 to 62) and its keyword, as the store holds them.
+    :param named: pairs of a bit's number (16 to 62) and its keyword, as the store holds them; a bit that rests has an
+        empty one, and is taken all the same.
     """
 
     __slots__ = ("_masks", "_names", "named", "text")
@@ -48,8 +49,8 @@ class Keywords:
     def __init__(self, named: Iterable[tuple[int, bytes]] = ()) -> None:
         self.named: Final = tuple(sorted(named))
         self._names = {1 << bit: name for bit, name in enumerate(FIXED_FLAGS)}
-        self._names.update((1 << bit, name) for bit, name in self.named)
-        self._masks = _FIXED | {name.lower(): 1 << bit for bit, name in self.named}
+        self._names.update((1 << bit, name) for bit, name in self.named if name)
+        self._masks = _FIXED | {name.lower(): 1 << bit for bit, name in self.named if name}
         self.text: Final = FlagText(self._names)
 
     @property

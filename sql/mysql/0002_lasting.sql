@@ -29,6 +29,16 @@ CREATE TABLE IF NOT EXISTS job_progress (
     updated_at BIGINT NOT NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
+-- Keywords that no message has: since when; and once `retired`, since when their bit has no name and rests.
+CREATE TABLE IF NOT EXISTS unused_keywords (
+    mailbox BIGINT NOT NULL,
+    flag_bit TINYINT NOT NULL,
+    since_us BIGINT NOT NULL,
+    retired TINYINT NOT NULL,
+    PRIMARY KEY (mailbox, flag_bit),
+    KEY unused_keywords_since (retired, since_us)
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
 -- The mailboxes of the `Deleted` tree that were ever opened, one for each name: all expunged messages of all mailboxes
 -- of that name. epoch: of its UIDs; in a later one they begin anew under another UIDVALIDITY.
 CREATE TABLE IF NOT EXISTS deleted_views (

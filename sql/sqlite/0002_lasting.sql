@@ -28,6 +28,16 @@ CREATE TABLE IF NOT EXISTS job_progress (
     updated_at INTEGER NOT NULL
 );
 
+-- Keywords that no message has: since when; and once `retired`, since when their bit has no name and rests.
+CREATE TABLE IF NOT EXISTS unused_keywords (
+    mailbox INTEGER NOT NULL,
+    flag_bit INTEGER NOT NULL,
+    since_us INTEGER NOT NULL,
+    retired INTEGER NOT NULL,
+    PRIMARY KEY (mailbox, flag_bit)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS unused_keywords_since ON unused_keywords (retired, since_us);
+
 -- The mailboxes of the `Deleted` tree that were ever opened, one for each name: all expunged messages of all mailboxes
 -- of that name. epoch: of its UIDs; in a later one they begin anew under another UIDVALIDITY.
 CREATE TABLE IF NOT EXISTS deleted_views (
