@@ -238,3 +238,7 @@ class ConfigError(Exception):
 
 class StartupError(Exception):
     """The server cannot start; the text is one line that says what is wrong and what to do."""
+
+
+class Outage(StartupError):
+    """What a start needs does not answer, or has no room, which may pass: a server that has served can do without."""

@@ -7,19 +7,19 @@ our own survive that. Parts stop in the opposite order: listeners, workers, noti
 from __future__ import annotations
 
 import os
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 
 from lightmail.app import bring_up, make_database_directory
 from lightmail.app.certificate import context, make_self_signed
-from lightmail.app.lifecycle import OrderedService, Part, Parts
+from lightmail.app.lifecycle import OrderedService, Part, Parts, service_part
 from lightmail.app.listeners import Listeners
+from lightmail.app.opening import check_or_wait, compare_epochs
 from lightmail.app.privileges import drop, prepare_directory
 from lightmail.auth.login import Authenticator
 from lightmail.config import Config
@@ -28,6 +28,7 @@ from lightmail.imap.factory import ImapFactory
 from lightmail.imap.services import ImapServices
 from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
+from lightmail.jobs.epochs import Epochs
 from lightmail.jobs.quota_notice import read_notice
 from lightmail.jobs.quotas import QuotaWarnings
 from lightmail.lmtp.factory import LmtpFactory
@@ -38,6 +39,7 @@ from lightmail.objects.backends import ObjectStore, open_store
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.cache import DiskCache, MemoryCache
 from lightmail.objects.spool import Spools
+from lightmail.objects.writers import Writers, open_writers
 from lightmail.operations.housekeeping import Housekeeping
 from lightmail.operations.transactions import Transactions
 from lightmail.pop3.factory import Pop3Factory
@@ -50,7 +52,6 @@ from lightmail.web import Readiness, make_site
 
 log = Logger()
 
-_CHECK_SECONDS: Final = 60.0
 # What parts need beyond the time that sessions are given to end.
 _MARGIN_SECONDS: Final = 5.0
 
@@ -61,6 +62,7 @@ class _Backends:
 
     database: Database
     transactions: Transactions
+    epochs: Epochs
     notifier: Notifier
     blobs: Blobs
     spools: Spools
@@ -103,13 +105,19 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
     await parts.start(_pool_part(pool))
     store = open_store(config.storage, config.s3)
     spools = Spools(pool, config.storage.spool_directory, limits.spool_memory_octets, limits.spool_total_octets)
-    await _checked(pool, store.check, reactor)
-    await _checked(pool, spools.check, reactor)
-
     notifier = Notifier(reactor)
+    transactions = Transactions(database, notifier, reactor=reactor)
+    epochs = Epochs(database, transactions, store, pool)
+    established = await epochs.established()
+    await check_or_wait("object store", store.check, pool, parts, reactor, established=established)
+    await check_or_wait("spool", spools.check, pool, parts, reactor, established=established)
+    await compare_epochs(epochs, parts, reactor)
+    writers = open_writers(config.storage, config.s3, limits.object_threads, reactor=reactor)
+    await parts.start(_writers_part(writers))
+
     poll = Poll(notifier, lambda ids: database.read("poll", mailboxes.modseqs_txn, ids), reactor=reactor)
-    await parts.start(_service_part("notify", poll))
-    await parts.start(_service_part("housekeeping", Housekeeping(database, reactor=reactor)))
+    await parts.start(service_part("notify", poll))
+    await parts.start(service_part("housekeeping", Housekeeping(database, reactor=reactor)))
 
     hashing = BoundedPool(
         "passwords", limits.password_threads or os.cpu_count() or 1, limits.password_queue, reactor=reactor
@@ -131,9 +139,10 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
 
     return _Backends(
         database=database,
-        transactions=Transactions(database, notifier, reactor=reactor),
+        transactions=transactions,
+        epochs=epochs,
         notifier=notifier,
-        blobs=_blobs(config, store, pool),
+        blobs=_blobs(config, store, pool, writers),
         spools=spools,
         authenticator=authenticator,
         readiness=Readiness({"database": ask_database, "objects": ask_objects}, reactor),
@@ -154,10 +163,10 @@ async def _start_workers(config: Config, parts: Parts, backends: _Backends, reac
             interval_seconds=quota.check_seconds,
             reactor=reactor,
         )
-        await parts.start(_service_part("quota warnings", warnings))
+        await parts.start(service_part("quota warnings", warnings))
 
 
-def _blobs(config: Config, store: ObjectStore, pool: BoundedPool) -> Blobs:
+def _blobs(config: Config, store: ObjectStore, pool: BoundedPool, writers: Writers) -> Blobs:
     storage = config.storage
     # A directory is as near as its cache would be, and its pages are in the kernel's cache already.
     cached = storage.driver == "s3" and storage.cache_octets > 0
@@ -169,6 +178,7 @@ def _blobs(config: Config, store: ObjectStore, pool: BoundedPool) -> Blobs:
         cache=DiskCache(storage.cache_directory, storage.cache_octets) if cached else None,
         memory=MemoryCache(config.limits.body_octets),
         directory=storage.spool_directory,
+        writers=writers,
     )
 
 
@@ -177,6 +187,8 @@ def _factories(config: Config, backends: _Backends, tls: Any, reactor: Any) -> d
     factories: dict[str, Any] = {}
     limits, database = config.limits, backends.database
     indexes = Indexes(database, backends.notifier, limits.index_octets, reactor=reactor)
+    rendered = RenderedCache(database, limits.rendered_octets)
+    backends.epochs.when_raised(rendered.clear)
     if config.imap is not None:
         imap = ImapServices(
             config=config.imap,
@@ -187,7 +199,7 @@ def _factories(config: Config, backends: _Backends, tls: Any, reactor: Any) -> d
             blobs=backends.blobs,
             spools=backends.spools,
             indexes=indexes,
-            rendered=RenderedCache(database, limits.rendered_octets),
+            rendered=rendered,
             notifier=backends.notifier,
             tls=tls,
         )
@@ -246,15 +258,6 @@ async def _open_listeners(
     await parts.start(Part("listeners", start, stop, drain_seconds + _MARGIN_SECONDS))
 
 
-async def _checked(pool: BoundedPool, check: Callable[[], None], reactor: Any) -> None:
-    """A start-up check in a thread, within a minute."""
-    checking = Deferred.fromCoroutine(pool.run(check))
-    try:
-        await checking.addTimeout(_CHECK_SECONDS, reactor)
-    except DeferredTimeout:
-        raise StartupError(f"the object store did not answer within {_CHECK_SECONDS:.0f} s") from None
-
-
 def _ask_txn(cursor: Cursor) -> None:
     cursor.execute("SELECT 1")
     cursor.fetchall()
@@ -267,13 +270,8 @@ def _pool_part(pool: BoundedPool) -> Part:
     return Part(pool.name, start, pool.stop)
 
 
-def _service_part(name: str, service: Any) -> Part:
+def _writers_part(writers: Writers) -> Part:
     async def start() -> None:
-        service.startService()
+        writers.start()
 
-    async def stop() -> None:
-        stopping: Awaitable[None] | None = service.stopService()
-        if stopping is not None:
-            await stopping
-
-    return Part(name, start, stop)
+    return Part("writer processes", start, writers.stop)

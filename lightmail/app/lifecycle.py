@@ -38,6 +38,20 @@ class Part:
     stop_seconds: float = 10.0
 
 
+def service_part(name: str, service: Any) -> Part:
+    """A part that is one of Twisted's services."""
+
+    async def start() -> None:
+        service.startService()
+
+    async def stop() -> None:
+        stopping: Awaitable[None] | None = service.stopService()
+        if stopping is not None:
+            await stopping
+
+    return Part(name, start, stop)
+
+
 class Parts:
     """The parts that have been started, in order."""
 

@@ -64,6 +64,11 @@ class RenderedCache:
         """About how much memory the entries take."""
         return self._young_octets + self._old_octets
 
+    def clear(self) -> None:
+        """Forget everything: ids of objects may have come to name others."""
+        self._young, self._old = {}, {}
+        self._young_octets = self._old_octets = 0
+
     async def envelopes(self, account: Account, objects: Sequence[ObjectId]) -> Mapping[ObjectId, tuple[bytes, bytes]]:
         """ENVELOPE and BODYSTRUCTURE as wire bytes."""
         return await self._get(_ENVELOPES, account, objects)

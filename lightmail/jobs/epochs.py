@@ -54,6 +54,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final
@@ -157,6 +158,17 @@ class Epochs:
         self._store = store
         self._pool = pool
         self._reminded: float | None = None
+        self._epoch = 0
+        self._raised: list[Callable[[], None]] = []
+
+    def when_raised(self, call: Callable[[], None]) -> None:
+        """Have `call` made whenever this process learns that the store's epoch is another than it was."""
+        self._raised.append(call)
+
+    async def established(self) -> bool:
+        """Whether the database has ever met its bucket. Raises Unavailable."""
+        row = await self._database.read("epoch", epochs.read_txn)
+        return row.mark.lineage != b""
 
     async def begin_pass(self) -> bool:
         """Count a pass of the collector; whether it may collect: False while frozen, without anything to do.
@@ -262,6 +274,10 @@ class Epochs:
             raise Unavailable from None
 
     def _tell(self, row: Collection) -> None:
+        if self._epoch not in (0, row.store_epoch):
+            for call in self._raised:
+                call()
+        self._epoch = row.store_epoch
         STORE_EPOCH.set(row.store_epoch)
         COLLECTION_FROZEN.set(1 if row.frozen_at else 0)
         now: float = self._database.reactor.seconds()

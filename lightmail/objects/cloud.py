@@ -19,7 +19,7 @@ from twisted.logger import Logger
 
 from lightmail import points
 from lightmail.config import S3Config
-from lightmail.errors import ConfigError, MailError, StartupError, Unavailable
+from lightmail.errors import ConfigError, MailError, Outage, StartupError, Unavailable
 from lightmail.objects.backends import ObjectMissing
 
 if TYPE_CHECKING:  # these exist for type checkers alone
@@ -175,14 +175,16 @@ class CloudStore:
             obstore.put(self._store, _PROBE_KEY, b"probe")
             obstore.get(self._store, _PROBE_KEY).bytes()
         except (BaseError, OSError) as error:
-            raise StartupError(self._startup_text(_reason(error))) from None
+            raise self._startup_error(_reason(error)) from None
 
-    def _startup_text(self, reason: str) -> str:
+    def _startup_error(self, reason: str) -> StartupError:
         if "NoSuchBucket" in reason or reason.startswith("404"):
-            return f"The {self._name} does not exist: create it, or correct [s3] bucket ({reason})."
+            return StartupError(f"The {self._name} does not exist: create it, or correct [s3] bucket ({reason}).")
         if re.search("InvalidAccessKeyId|SignatureDoesNotMatch|AccessDenied|40[13]", reason):
-            return f"The {self._name} refuses us: correct [s3] access_key and secret_key, or its rights ({reason})."
-        return f"The {self._name} cannot be used: {reason}."
+            return StartupError(
+                f"The {self._name} refuses us: correct [s3] access_key and secret_key, or its rights ({reason})."
+            )
+        return Outage(f"The {self._name} cannot be used: {reason}.")
 
     def _read_error(self, call: str, key: str, error: Exception) -> MailError:
         # Only the store's own word counts: a 404 of a proxy or of an absent bucket is trouble that may pass.

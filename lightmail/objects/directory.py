@@ -6,18 +6,19 @@ through it costs several times what these three system calls do.
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from typing import BinaryIO
+from typing import BinaryIO, Final
 
 from twisted.logger import Logger
 
 from lightmail import points
-from lightmail.errors import Corruption, StartupError, Unavailable
+from lightmail.errors import Corruption, Outage, StartupError, Unavailable
 from lightmail.objects.backends import ObjectMissing
 
 log = Logger()
@@ -25,6 +26,10 @@ log = Logger()
 # New objects are written here first; what a crash left is swept at a start, when it is this old.
 _INCOMING = ".incoming"
 _STALE_SECONDS = 3600
+
+
+# A full disk, a broken one, or a network's that does not answer: what is there can perhaps still be read.
+MAY_PASS: Final = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN})
 
 
 class DirectoryStore:
@@ -152,7 +157,8 @@ class DirectoryStore:
             _remove(probe)
         except OSError as error:
             reason = error.strerror or str(error)
-            raise StartupError(f"The object directory {self._root} cannot be written: {reason}.") from None
+            kind = Outage if error.errno in MAY_PASS else StartupError
+            raise kind(f"The object directory {self._root} cannot be written: {reason}.") from None
 
     def _sweep(self) -> None:
         stale = time.time() - _STALE_SECONDS

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred, DeferredLock
 from twisted.logger import Logger
 
 from lightmail import points
-from lightmail.errors import SpoolFull, StartupError, Unavailable
+from lightmail.errors import Outage, SpoolFull, StartupError, Unavailable
+from lightmail.objects.directory import MAY_PASS
 from lightmail.objects.readers import MemorySegment, TemporaryFile, join
 from lightmail.threads import BoundedPool
 
@@ -75,6 +76,12 @@ class Spool:
         points.reached("message-spooled")
         return file
 
+    def in_memory(self) -> bytes | None:
+        """The octets written so far, where all of them are in memory; None where they are not."""
+        if self._closed or self._lost or self._file is not None or self._lock.locked:
+            return None
+        return self._pending.getvalue()
+
     def open(self, prepend: bytes = b"") -> BinaryIO:
         """`prepend` and then the octets written so far, from the start: a seekable reader for a thread.
 
@@ -129,7 +136,8 @@ class Spools:
                 os.makedirs(self.directory, mode=0o700, exist_ok=True)
             TemporaryFile(self.directory).append(b"x")
         except OSError as error:
-            raise StartupError(f"The spool directory {self.directory} cannot be used: {error.strerror}.") from None
+            kind = Outage if error.errno in MAY_PASS else StartupError
+            raise kind(f"The spool directory {self.directory} cannot be used: {error.strerror}.") from None
 
     def new(self) -> Spool:
         """An empty spool; its maker must close it."""

@@ -377,7 +377,8 @@ def test_two_databases_at_one_bucket_are_both_frozen(
 
 def test_a_bucket_without_a_mark_freezes_all_but_a_first_start(server: Server, bucket: Bucket) -> None:
     run(server.epochs.check())
-    assert bucket.mark.passes == 0 and not server.row().frozen_at, "a first start, or an upgrade"
+    assert bucket.mark.passes == 0
+    assert not server.row().frozen_at, "a first start, or an upgrade"
     assert server.passes()
     bucket.store.delete([KEY])
     run(server.epochs.check())
