@@ -11,10 +11,10 @@ import os
 import socket
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 
 from bench.dovecot import Dovecot
 from bench.workloads import Target
@@ -25,6 +25,8 @@ from tests.support.seaweedfs import SeaweedFS, free_ports
 PASSWORD = "bench-password"
 DOMAIN = "bench.example"
 SCRATCH = tuple(f"u{k}" for k in range(1, 21))
+# No writer process, which is the default where a server has one core.
+_THREADS: dict[str, object] = {"writer_processes": 0}
 # One benchmark machine is every user's address at once.
 _LIMITS = {"connections_per_user_and_address": 10_000, "connections_per_address_before_login": 10_000}
 
@@ -55,8 +57,10 @@ class Stacks:
             "dovecot": self._dovecot,
             "embedded": self._embedded,
             "mariadb-s3": self._mariadb_s3,
-            "embedded-1core": lambda home: _pinned(self._embedded(home)),
-            "mariadb-s3-1core": lambda home: _pinned(self._mariadb_s3(home)),
+            "embedded-threads": lambda home: self._embedded(home, _THREADS),
+            "mariadb-s3-threads": lambda home: self._mariadb_s3(home, _THREADS),
+            "embedded-1core": lambda home: _pinned(self._embedded(home, _THREADS)),
+            "mariadb-s3-1core": lambda home: _pinned(self._mariadb_s3(home, _THREADS)),
         }
         if name not in starters:
             raise SystemExit(f"--only {name}: unknown, the servers are {', '.join(starters)}")
@@ -71,10 +75,10 @@ class Stacks:
         self._stack.callback(server.stop)
         return _target("dovecot", imap, pop3, lmtp, {"": [server.pid]})
 
-    def _embedded(self, home: Path) -> Target:
-        return self._lightmail("embedded", home, {}, {})
+    def _embedded(self, home: Path, storage: Mapping[str, object] = MappingProxyType({})) -> Target:
+        return self._lightmail("embedded", home, {"storage": dict(storage)}, {})
 
-    def _mariadb_s3(self, home: Path) -> Target:
+    def _mariadb_s3(self, home: Path, storage: Mapping[str, object] = MappingProxyType({})) -> Target:
         rows = mariadb.server()
         s3 = SeaweedFS(Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="weed-"))))
         s3.start()
@@ -83,7 +87,7 @@ class Stacks:
         assert s3.process is not None
         sections = {
             "database": mysql_section(rows.config(rows.fresh_database())),
-            "storage": {"driver": "s3", "cache_directory": home / "cache"},
+            "storage": {"driver": "s3", "cache_directory": home / "cache", **storage},
             "s3": s3_section(s3),
         }
         return self._lightmail("mariadb-s3", home, sections, {"mariadb": [rows.pid], "s3": [s3.process.pid]})

@@ -7,6 +7,7 @@ says so.
 
 from __future__ import annotations
 
+import os
 import socket
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -33,6 +34,11 @@ _PORT = integer(0, 65535)
 _COUNT = integer(1, 1_000_000)
 _SECONDS = integer(1, 86_400)
 _MIB = 1 << 20
+
+
+def _spare_core() -> int:
+    """One writer process where it has a core to run on beside the server's."""
+    return 1 if len(os.sched_getaffinity(0)) > 1 else 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +73,8 @@ class StorageConfig:
     """``[storage]``: where the objects are, and how they are compressed.
 
     Empty paths mean ``objects``, ``cache`` and ``spool`` in the data directory. The disk cache serves S3 only;
-    ``cache_octets`` of 0 turns it off.
+    ``cache_octets`` of 0 turns it off. ``writer_processes`` write small messages; with 0, and in memory, the server's
+    own threads do.
     """
 
     driver: str = setting("s3", choice("directory", "s3", "memory"))
@@ -77,6 +84,7 @@ class StorageConfig:
     cache_directory: str = setting("", any_text)
     cache_octets: int = setting(1 << 30, octets(), key="cache_bytes")
     spool_directory: str = setting("", any_text)
+    writer_processes: int = setting(_spare_core, integer(0, 2))
 
 
 @dataclass(frozen=True, slots=True)

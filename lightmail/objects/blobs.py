@@ -17,6 +17,7 @@ from lightmail.objects.backends import ObjectStore
 from lightmail.objects.cache import DiskCache, MemoryCache, cache_name
 from lightmail.objects.reading import BlobReader, piece_octets
 from lightmail.objects.spool import Spool
+from lightmail.objects.writers import Writers
 from lightmail.objects.writing import BlobWriter
 from lightmail.threads import BoundedPool
 
@@ -30,6 +31,7 @@ _BODY_OCTETS: Final = 256 << 10
 class Blobs:
     """The blobs of an object store. Methods belong to the reactor's thread; the work is done in `pool`.
 
+    Small blobs are written by `writers` instead, where there are such processes and as long as they are of use.
     `codec` and `level` are for what is written; whatever codec an object has can be read. `memory` and `cache` keep
     expanded pieces; `clock` tells Unix seconds, for keys; `directory` holds temporary files while large blobs are
     compressed.
@@ -46,8 +48,10 @@ class Blobs:
         memory: MemoryCache | None = None,
         clock: Callable[[], float] = time.time,
         directory: str | None = None,
+        writers: Writers | None = None,
     ) -> None:
         self._pool = pool
+        self._writers = writers
         self._writer = BlobWriter(store, codec, level, directory)
         self._reader = BlobReader(store, cache)
         self._memory = memory if memory is not None else MemoryCache(0)
@@ -70,6 +74,12 @@ class Blobs:
         """
         self._spooled.observe(spool.seconds)
         now_us = int(self._clock() * 1_000_000)
+        if self._writers is not None and (octets := spool.in_memory()) is not None:
+            stored = await self._writers.write(
+                [prepend, octets], now_us=now_us, internaldate_us=internaldate_us, owners=owners
+            )
+            if stored is not None:
+                return stored
 
         def work() -> StoredBlob:
             with spool.open(prepend) as blob:
