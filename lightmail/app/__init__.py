@@ -10,8 +10,10 @@ from typing import Any, TypeVar
 from lightmail.config import Config, DatabaseConfig
 from lightmail.errors import StartupError
 from lightmail.notify.hints import Notifier
+from lightmail.objects.backends import ObjectStore, open_store
 from lightmail.operations.transactions import Transactions
 from lightmail.store.database import Database, open_database
+from lightmail.threads import BoundedPool
 
 T = TypeVar("T")
 
@@ -22,6 +24,14 @@ class Rows:
 
     database: Database
     transactions: Transactions
+
+
+@dataclass(frozen=True, slots=True)
+class Stores(Rows):
+    """The rows and the objects, and the threads to call the object store in."""
+
+    objects: ObjectStore
+    pool: BoundedPool
 
 
 async def with_rows(
@@ -40,6 +50,21 @@ async def with_rows(
         return await work(Rows(database, Transactions(database, Notifier(reactor), reactor=reactor)))
     finally:
         await database.stop()
+
+
+async def with_stores(config: Config, work: Callable[[Stores], Awaitable[T]], reactor: Any) -> T:
+    """As `with_rows`, with the objects; the object store is not checked first."""
+    limits = config.limits
+    pool = BoundedPool("objects", limits.object_threads, limits.object_queue, reactor=reactor)
+
+    async def with_objects(rows: Rows) -> T:
+        pool.start()
+        try:
+            return await work(Stores(rows.database, rows.transactions, open_store(config.storage, config.s3), pool))
+        finally:
+            await pool.stop()
+
+    return await with_rows(config, with_objects, reactor)
 
 
 async def bring_up(config: Config, database: Database) -> None:

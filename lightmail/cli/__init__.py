@@ -7,7 +7,7 @@ import sys
 import click
 
 from lightmail import __version__
-from lightmail.cli import accounts, aliases, configuration, database, demo, domains
+from lightmail.cli import accounts, aliases, configuration, database, demo, domains, gc
 from lightmail.cli.common import Refused, config_option
 from lightmail.errors import ConfigError, MailError, StartupError
 
@@ -19,7 +19,15 @@ def cli() -> None:
     """Administer a LightMail store. The server itself is: twistd -n lightmail [--config FILE]"""
 
 
-for family in (domains.domain, accounts.account, aliases.alias, configuration.config, database.migrate, demo.demo):
+for family in (
+    domains.domain,
+    accounts.account,
+    aliases.alias,
+    configuration.config,
+    database.migrate,
+    gc.gc,
+    demo.demo,
+):
     cli.add_command(family)
 
 

@@ -11,7 +11,7 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from lightmail import app
-from lightmail.app import Rows
+from lightmail.app import Rows, Stores
 from lightmail.app.privileges import drop, prepare_directory
 from lightmail.config import Config, load
 from lightmail.config.values import octets
@@ -60,16 +60,27 @@ def with_rows(work: Callable[[Rows], Awaitable[T]], about: str = "", *, migratin
     `about` is the address or domain that a refusal names, for a script that adds a thousand.
     Root becomes [system] owner first, as the server does: files that SQLite makes must be the server's.
     """
-    config = configuration()
-    if config.database.driver == "sqlite":
-        prepare_directory(config.system)
-    drop(config.system)
+    config = _as_owner(configuration())
     try:
         return in_reactor(lambda reactor: app.with_rows(config, work, reactor, migrating=migrating))
     except MailError as error:
         if not about:
             raise
         raise Refused(f"{about}: {error}") from error
+
+
+def with_stores(work: Callable[[Stores], Awaitable[T]]) -> T:
+    """The result of `work` on the configured database, which is checked first, and object store, which is not."""
+    config = _as_owner(configuration())
+    return in_reactor(lambda reactor: app.with_stores(config, work, reactor))
+
+
+def _as_owner(config: Config) -> Config:
+    """Become [system] owner where this process is root."""
+    if config.database.driver == "sqlite":
+        prepare_directory(config.system)
+    drop(config.system)
+    return config
 
 
 def listing(read: Callable[[Cursor, str | None], T], domain: str | None) -> T:
