@@ -67,3 +67,38 @@ COLLECTION_FROZEN: Final = Gauge(
 STORE_EPOCH: Final = Gauge(
     "lightmail_store_epoch", "How often the database was found behind its bucket, plus one.", registry=REGISTRY
 )
+JOURNAL_LAST_SEGMENT: Final = Gauge(
+    "lightmail_journal_last_segment_seconds", "When this process last wrote a segment, Unix time.", registry=REGISTRY
+)
+JOURNAL_BEHIND: Final = Gauge(
+    "lightmail_journal_behind_seconds",
+    "How long ago the last complete round of the journal began, when the last one ended.",
+    registry=REGISTRY,
+)
+JOURNAL_CHANGES: Final = Gauge(
+    "lightmail_journal_behind_changes", "Changes of mailboxes that the journal does not have yet.", registry=REGISTRY
+)
+JOURNAL_OCTETS: Final = Counter("lightmail_journal_octets", "Octets of segments written.", registry=REGISTRY)
+GARBAGE_COLLECTED: Final = Counter(
+    "lightmail_garbage_collected",
+    "What the collector has removed, condemned or found, by kind.",
+    ["kind"],
+    registry=REGISTRY,
+)
+GARBAGE_OCTETS: Final = Counter(
+    "lightmail_garbage_octets", "Octets of objects that the collector has deleted from the store.", registry=REGISTRY
+)
+GARBAGE_BACKLOG: Final = Gauge(
+    "lightmail_garbage_backlog",
+    "What waits for the collector, by kind, counted up to 10,000.",
+    ["kind"],
+    registry=REGISTRY,
+)
+GARBAGE_LAST_PASS: Final = Gauge(
+    "lightmail_garbage_last_pass_seconds",
+    "When this process last ended a pass of the collector, Unix time.",
+    registry=REGISTRY,
+)
+GARBAGE_FAILURES: Final = Counter(
+    "lightmail_garbage_failures", "Passes of the collector that failed.", registry=REGISTRY
+)

@@ -17,7 +17,7 @@ log = Logger()
 
 
 class Rounds(Service):
-    """Calls `work` every `interval_seconds`, the first time that long after the start.
+    """Calls `work` every `interval_seconds`, the first time that long after the start; a function is asked each time.
 
     The next round is timed from the end of the last, so that what is slow is not asked faster than it answers; a round
     that takes longer than `deadline_seconds` is cancelled. A round that fails waits for the next, and of failures in a
@@ -29,14 +29,14 @@ class Rounds(Service):
         work: Callable[[], Coroutine[Deferred[Any], Any, object]],
         *,
         reactor: Any,
-        interval_seconds: float,
+        interval_seconds: float | Callable[[], float],
         deadline_seconds: float,
         trouble: str,
         recovery: str,
     ) -> None:
         self._work = work
         self._reactor = reactor
-        self._interval = interval_seconds
+        self._interval = interval_seconds if callable(interval_seconds) else lambda: interval_seconds
         self._deadline = deadline_seconds
         self._trouble = trouble
         self._recovery = recovery
@@ -62,10 +62,16 @@ class Rounds(Service):
         self._round.cancel()
         return ended
 
+    def hasten(self) -> None:
+        """Begin the next round now, unless one is under way."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._begin()
+
     def _schedule(self) -> None:
         # Started again while the last round is still ending, that one's end sets the timer.
         if self.running and self._timer is None and self._round is None:
-            self._timer = self._reactor.callLater(self._interval, self._begin)
+            self._timer = self._reactor.callLater(self._interval(), self._begin)
 
     def _begin(self) -> None:
         self._timer = None

@@ -132,6 +132,18 @@ def _acquit_txn(cursor: Cursor, objects: Sequence[ObjectId]) -> int:
     return len(acquitted)
 
 
+async def note(database: Database, objects: Sequence[ObjectId], now_us: int) -> None:
+    """Begin the time of objects that are not LIVE and that nobody noted. Raises Unavailable."""
+    await database.run("note-objects", _note_txn, objects, now_us)
+
+
+def _note_txn(cursor: Cursor, objects: Sequence[ObjectId], now_us: int) -> None:
+    for state in (ObjectState.QUARANTINED, ObjectState.CONDEMNED):
+        locked, _ = collection.lock_txn(cursor, sorted(objects), state)
+        if locked:
+            collection.note_txn(cursor, sorted(locked), now_us)
+
+
 async def quarantine(tx: Transactions, database: Database, key: str, stored_octets: int, reason: str) -> None:
     """Give an object that has no row one, QUARANTINED; nothing happens where it has a row by now.
 

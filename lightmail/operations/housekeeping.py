@@ -1,4 +1,7 @@
-"""Forgetting what made old writes safe to repeat: operation ids after a day, delivery digests after a week."""
+"""Forgetting what nobody asks for any more: operation ids after a day, delivery digests after a week, events after 30.
+
+The collector does it where it runs (`jobs.garbage`); a server without one has `Housekeeping`.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,8 @@ from lightmail.store.database import Database
 _DAY_US: Final = 86_400_000_000
 OPERATIONS_AGE_US: Final = _DAY_US
 DELIVERIES_AGE_US: Final = 7 * _DAY_US
+EVENTS_AGE_US: Final = 30 * _DAY_US
+_AGES: Final = (("operations", OPERATIONS_AGE_US), ("deliveries", DELIVERIES_AGE_US), ("events", EVENTS_AGE_US))
 # Small transactions: no writer waits long for one.
 _AT_ONCE: Final = 1000
 _INTERVAL_SECONDS: Final = 600.0
@@ -22,7 +27,7 @@ _DEADLINE_SECONDS: Final = 600.0
 async def forget(database: Database) -> int:
     """Delete what is too old; how many rows. Safe to run anywhere, any time, by several at once. Raises Unavailable."""
     total = 0
-    for table, age_us in (("operations", OPERATIONS_AGE_US), ("deliveries", DELIVERIES_AGE_US)):
+    for table, age_us in _AGES:
         while True:
             count = await database.run("forget", ledger.forget_txn, table, age_us, _AT_ONCE)
             total += count
@@ -40,6 +45,6 @@ class Housekeeping(Rounds):
             reactor=reactor,
             interval_seconds=_INTERVAL_SECONDS,
             deadline_seconds=_DEADLINE_SECONDS,
-            trouble="old operation ids and digests cannot be forgotten",
-            recovery="old operation ids and digests are forgotten again",
+            trouble="old operation ids, digests and events cannot be forgotten",
+            recovery="old operation ids, digests and events are forgotten again",
         )

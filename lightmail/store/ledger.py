@@ -62,11 +62,15 @@ _OLD: Final = {
         f"SELECT delivered_at FROM deliveries WHERE delivered_at < {NOW_US} - %s ORDER BY delivered_at LIMIT %s",  # noqa: S608
         "DELETE FROM deliveries WHERE delivered_at <= %s",
     ),
+    "events": (
+        f"SELECT happened_at FROM events WHERE happened_at < {NOW_US} - %s ORDER BY happened_at LIMIT %s",  # noqa: S608
+        "DELETE FROM events WHERE happened_at <= %s",
+    ),
 }
 
 
 def forget_txn(cursor: Cursor, table: str, older_than_us: int, limit: int) -> int:
-    """Delete about `limit` rows of ``operations`` or ``deliveries`` above an age, the oldest ones; how many."""
+    """Delete about `limit` rows of ``operations``, ``deliveries`` or ``events`` above an age, the oldest; how many."""
     find, delete = _OLD[table]
     cursor.execute(find, (older_than_us, limit))
     rows: Sequence[Row] = cursor.fetchall()
