@@ -29,6 +29,7 @@ from lightmail.imap.services import ImapServices
 from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
 from lightmail.jobs.epochs import Epochs
+from lightmail.jobs.journal.service import JOURNAL_STOP_SECONDS, CountedHints, JournalService
 from lightmail.jobs.quota_notice import read_notice
 from lightmail.jobs.quotas import QuotaWarnings
 from lightmail.lmtp.factory import LmtpFactory
@@ -41,6 +42,7 @@ from lightmail.objects.cache import DiskCache, MemoryCache
 from lightmail.objects.spool import Spools
 from lightmail.objects.writers import Writers, open_writers
 from lightmail.operations.housekeeping import Housekeeping
+from lightmail.operations.recovery import require_whole
 from lightmail.operations.transactions import Transactions
 from lightmail.pop3.factory import Pop3Factory
 from lightmail.pop3.services import Pop3Services
@@ -64,6 +66,9 @@ class _Backends:
     transactions: Transactions
     epochs: Epochs
     notifier: Notifier
+    hints: CountedHints
+    objects: ObjectStore
+    pool: BoundedPool
     blobs: Blobs
     spools: Spools
     authenticator: Authenticator
@@ -100,13 +105,15 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
     database = open_database(config.database, reactor=reactor)
     await parts.start(Part("database", database.start, database.stop))
     await bring_up(config, database)
+    await require_whole(database)
 
     pool = BoundedPool("objects", limits.object_threads, limits.object_queue, reactor=reactor)
     await parts.start(_pool_part(pool))
     store = open_store(config.storage, config.s3)
     spools = Spools(pool, config.storage.spool_directory, limits.spool_memory_octets, limits.spool_total_octets)
     notifier = Notifier(reactor)
-    transactions = Transactions(database, notifier, reactor=reactor)
+    hints = CountedHints(notifier)
+    transactions = Transactions(database, hints, reactor=reactor)
     epochs = Epochs(database, transactions, store, pool)
     established = await epochs.established()
     await check_or_wait("object store", store.check, pool, parts, reactor, established=established)
@@ -142,6 +149,9 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
         transactions=transactions,
         epochs=epochs,
         notifier=notifier,
+        hints=hints,
+        objects=store,
+        pool=pool,
         blobs=_blobs(config, store, pool, writers),
         spools=spools,
         authenticator=authenticator,
@@ -164,6 +174,11 @@ async def _start_workers(config: Config, parts: Parts, backends: _Backends, reac
             reactor=reactor,
         )
         await parts.start(service_part("quota warnings", warnings))
+    if config.journal is not None:
+        journal = JournalService(
+            backends.database, backends.objects, backends.pool, config.journal, backends.hints, reactor=reactor
+        )
+        await parts.start(Part("journal", journal.start, journal.stop, JOURNAL_STOP_SECONDS))
 
 
 def _blobs(config: Config, store: ObjectStore, pool: BoundedPool, writers: Writers) -> Blobs:

@@ -222,24 +222,28 @@ def lock_txn(cursor: Cursor, account: AccountId) -> bool:
 
 def set_password_txn(cursor: Cursor, account: AccountId, password_hash: str) -> bool:
     """Give the account another password; False when it is gone."""
-    sql = "UPDATE accounts SET password_hash = %s WHERE id = %s AND deleted_at = 0"
+    sql = "UPDATE accounts SET password_hash = %s, meta_seq = meta_seq + 1 WHERE id = %s AND deleted_at = 0"
     return cursor.execute(sql, (password_hash.encode(), account)) == 1
 
 
 def set_active_txn(cursor: Cursor, account: AccountId, active: bool) -> bool:
     """Enable or disable the account; False when it is gone."""
-    return (
-        cursor.execute("UPDATE accounts SET active = %s WHERE id = %s AND deleted_at = 0", (int(active), account)) == 1
-    )
+    sql = "UPDATE accounts SET active = %s, meta_seq = meta_seq + 1 WHERE id = %s AND deleted_at = 0"
+    return cursor.execute(sql, (int(active), account)) == 1
 
 
 def set_quota_txn(cursor: Cursor, account: AccountId, octets: int, messages: int) -> bool:
     """Set the quotas, 0 for none; False when the account is gone."""
-    sql = "UPDATE accounts SET quota_octets = %s, quota_messages = %s WHERE id = %s AND deleted_at = 0"
+    sql = (
+        "UPDATE accounts SET quota_octets = %s, quota_messages = %s, meta_seq = meta_seq + 1"
+        " WHERE id = %s AND deleted_at = 0"
+    )
     return cursor.execute(sql, (octets, messages, account)) == 1
 
 
-_DELETE_ACCOUNT: Final = f"UPDATE accounts SET deleted_at = {NOW_US} WHERE id = %s AND deleted_at = 0"  # noqa: S608
+_DELETE_ACCOUNT: Final = (
+    f"UPDATE accounts SET deleted_at = {NOW_US}, meta_seq = meta_seq + 1 WHERE id = %s AND deleted_at = 0"  # noqa: S608
+)
 _DELETE_MAILBOXES: Final = (
     "UPDATE mailboxes SET deleted_at = (SELECT deleted_at FROM accounts WHERE id = %s),"
     " highest_modseq = highest_modseq + 1 WHERE account = %s AND deleted_at = 0"

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from lightmail.model import AccountId
 from lightmail.store.cursor import Cursor
+
+# The journal finds changed subscriptions by it; and it locks the account's row first, as whoever changes names does.
+_CHANGED: Final = "UPDATE accounts SET meta_seq = meta_seq + 1 WHERE id = %s"
 
 
 def subscriptions_txn(cursor: Cursor, account: AccountId) -> list[str]:
@@ -14,7 +19,8 @@ def subscriptions_txn(cursor: Cursor, account: AccountId) -> list[str]:
 
 def insert_txn(cursor: Cursor, account: AccountId, name: str) -> None:
     """Subscribe; DuplicateKey when the account is."""
-    cursor.execute("INSERT INTO subscriptions (account, name) VALUES (%s, %s)", (account, name.encode()))
+    insert = "INSERT INTO subscriptions (account, name) VALUES (%s, %s)"
+    cursor.script([(_CHANGED, (account,)), (insert, (account, name.encode()))])
 
 
 def count_txn(cursor: Cursor, account: AccountId) -> int:
@@ -26,4 +32,5 @@ def count_txn(cursor: Cursor, account: AccountId) -> int:
 
 def delete_txn(cursor: Cursor, account: AccountId, name: str) -> None:
     """Unsubscribe, whether the account was subscribed or not."""
-    cursor.execute("DELETE FROM subscriptions WHERE account = %s AND name = %s", (account, name.encode()))
+    delete = "DELETE FROM subscriptions WHERE account = %s AND name = %s"
+    cursor.script([(_CHANGED, (account,)), (delete, (account, name.encode()))])
