@@ -1,0 +1,225 @@
+"""What an operator restores: expunged messages by filter, deleted mailboxes whole, deleted accounts.
+
+Messages go back batch by batch, each batch all or nothing. Whether all of them fit into the account's quota is found
+out before the first: where they do not, nothing is restored.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from lightmail.errors import (
+    AlreadyExists,
+    Cannot,
+    Invalid,
+    LimitReached,
+    MailboxExists,
+    NoSuchAccount,
+    NoSuchDestination,
+    OverQuota,
+)
+from lightmail.model import INBOX, Account, AccountId, MailboxId
+from lightmail.operations import mailboxes as names
+from lightmail.operations import quotas
+from lightmail.operations.names import canonical
+from lightmail.operations.outcome import Changed
+from lightmail.operations.restoring import Restored, restore_txn
+from lightmail.operations.transactions import Transactions
+from lightmail.store import accounts, audit, mailboxes, undelete
+from lightmail.store.addresses import normalised
+from lightmail.store.cursor import Cursor, Statement
+from lightmail.store.faults import DuplicateKey
+from lightmail.store.undelete import DeletedAccount, Filters, Origin
+
+# Messages per transaction.
+BATCH: Final = 500
+# Ids that one call may name.
+IDS_BOUND: Final = 1000
+
+Progress = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a filter would restore: from which mailboxes, and the name of the mailbox that each one's messages go to."""
+
+    moves: tuple[tuple[Origin, str], ...]
+
+    @property
+    def messages(self) -> int:
+        """How many messages these are."""
+        return sum(origin.messages for origin, _ in self.moves)
+
+    @property
+    def octets(self) -> int:
+        """What they sum up to."""
+        return sum(origin.octets for origin, _ in self.moves)
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What came of it: messages by the name of the mailbox they are in now."""
+
+    restored: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def messages(self) -> int:
+        """How many messages were restored."""
+        return sum(self.restored.values())
+
+
+async def plan(tx: Transactions, account: Account, filters: Filters, into: str | None = None) -> Plan:
+    """What `restore` would do. Raises Cannot (ids that cannot be restored), Invalid, LimitReached, Unavailable."""
+    if len(filters.ids) > IDS_BOUND:
+        raise LimitReached(f"At most {IDS_BOUND} ids can be named at once.")
+    destination = None if into is None else canonical(into)
+    if filters.ids:
+        missing = await tx.database.read("undelete ids", undelete.missing_txn, account.id, filters)
+        if missing:
+            listed = ", ".join(map(str, missing[:10]))
+            raise Cannot(f"Not there to be restored: {listed}{' …' if len(missing) > 10 else ''}")
+    origins = await tx.database.read("undelete plan", undelete.origins_txn, account.id, filters)
+    return Plan(tuple((origin, destination or origin.name) for origin in origins))
+
+
+async def restore(
+    tx: Transactions, account: Account, filters: Filters, planned: Plan, actor: str, progress: Progress = lambda _: None
+) -> Outcome:
+    """Restore what the plan says; `progress` hears of each batch. `actor` is who the audit log names.
+
+    A mailbox that is not there is made, with the special use of the deleted one where that is free; where its name
+    cannot be, the messages go to INBOX. Messages that somebody else restores meanwhile are left to him.
+
+    Raises OverQuota (before anything; or midway, when mail that came meanwhile took the room), Corruption, Unavailable.
+    """
+    quota = (await tx.database.read("quota", _quota_txn, account.id)).get(account.id)
+    if quota is None:
+        raise NoSuchAccount
+    if not accounts.Room(quota).take(planned.octets, planned.messages):
+        raise OverQuota(_too_much(planned, quota))
+    outcome = Outcome()
+    for origin, name in planned.moves:
+        mailbox, chosen = await _destination(tx, account, origin, name)
+        after = 0
+        while True:
+            uids = await tx.database.read(
+                "undelete page", undelete.page_txn, account.id, filters, origin.id, after, BATCH
+            )
+            if not uids:
+                break
+            after = uids[-1]
+            done = await _restore_batch(tx, account, origin, uids, mailbox, chosen, actor)
+            outcome.restored[chosen] = outcome.restored.get(chosen, 0) + len(done.uids)
+            progress(len(uids))
+    return outcome
+
+
+async def _restore_batch(
+    tx: Transactions, account: Account, origin: Origin, uids: Sequence[int], mailbox: MailboxId, into: str, actor: str
+) -> Restored:
+    def record(restored: int) -> Statement:
+        detail = {"mailbox": origin.name, "into": into, "messages": restored}
+        return audit.record_statement(actor, "undelete", account.address, detail)
+
+    try:
+        return await tx.commit(
+            "undelete",
+            restore_txn,
+            account.id,
+            [(origin.id, uid) for uid in uids],
+            mailbox,
+            record,
+            account=account.id,
+            mailboxes={origin.id, mailbox},
+        )
+    except OverQuota:
+        await quotas.refused(tx, "undelete", [account.id])
+        raise OverQuota("Mail that came meanwhile has filled the account: not all was restored.") from None
+
+
+def _quota_txn(cursor: Cursor, account: AccountId) -> dict[AccountId, accounts.Quota]:
+    cursor.execute(*accounts.quotas_statement([account]))
+    return accounts.quotas(cursor.fetchall())
+
+
+def _too_much(planned: Plan, quota: accounts.Quota) -> str:
+    wanted = f"{planned.messages} messages of {planned.octets} octets"
+    of_octets = f"{quota.used_octets} of {quota.octets or 'any number of'} octets"
+    of_messages = f"{quota.used_messages} of {quota.messages or 'any number of'} messages"
+    return f"{wanted} do not fit: {of_octets} and {of_messages} are used. Nothing was restored."
+
+
+async def _destination(tx: Transactions, account: Account, origin: Origin, name: str) -> tuple[MailboxId, str]:
+    """The mailbox of that name, made where it is missing; INBOX where it cannot be made."""
+    found = await tx.database.read("undelete target", mailboxes.by_name_txn, account.id, name)
+    if found is None:
+        try:
+            with suppress(MailboxExists):
+                await names.create(tx, account, name, await _free_use(tx, account, origin, name))
+        except (Cannot, Invalid, LimitReached):
+            name = INBOX
+        found = await tx.database.read("undelete target", mailboxes.by_name_txn, account.id, name)
+    if found is None:
+        raise NoSuchDestination
+    return found.id, name
+
+
+async def _free_use(tx: Transactions, account: Account, origin: Origin, name: str) -> str | None:
+    """The special use that a deleted mailbox takes back with its name, unless another one has it now."""
+    if origin.special_use is None or not origin.deleted_us or name != origin.name:
+        return None
+    existing = await tx.database.read("undelete target", mailboxes.list_txn, account.id)
+    return None if any(mailbox.special_use == origin.special_use for mailbox in existing) else origin.special_use
+
+
+async def restore_account(
+    tx: Transactions, address: str, undelete_days: int, actor: str, chosen: AccountId | None = None
+) -> DeletedAccount:
+    """Bring back an account that was deleted within the last `undelete_days`, with its mailboxes, mail and password.
+
+    `chosen` says which one, where several of that address were deleted.
+
+    Raises NoSuchAccount, AlreadyExists (the address is taken), Cannot (which one is meant), LimitReached (the domain
+    is full), Unavailable.
+    """
+    return await tx.commit(
+        "restore-account",
+        _restore_account_txn,
+        normalised(address),
+        undelete_days * 86_400_000_000,
+        actor,
+        chosen,
+        account=None,
+    )
+
+
+def _restore_account_txn(
+    cursor: Cursor, address: str, window_us: int, actor: str, chosen: AccountId | None
+) -> Changed[DeletedAccount]:
+    # The domain's lock makes accounts and aliases of one domain come one after another.
+    domain = accounts.domain_id_txn(cursor, address.rpartition("@")[2])
+    if domain is None:
+        raise NoSuchAccount("There is no such domain.")
+    found = undelete.deleted_accounts_txn(cursor, address, window_us)
+    if chosen is not None:
+        found = [each for each in found if each.id == chosen]
+    if not found:
+        raise NoSuchAccount("No account of that address was deleted within the time that deletions can be undone.")
+    if len(found) > 1:
+        raise Cannot(f"{len(found)} accounts of that address were deleted; choose one by its id.")
+    if accounts.has_alias_txn(cursor, address):
+        raise AlreadyExists("An alias has that address.")
+    if accounts.is_domain_full_txn(cursor, domain):
+        raise LimitReached("The domain has as many accounts as it may have.")
+    (account,) = found
+    try:
+        revived = undelete.restore_account_txn(cursor, account, domain)
+    except DuplicateKey:
+        raise AlreadyExists("Another account has that address.") from None
+    if not revived:
+        raise NoSuchAccount
+    cursor.execute(*audit.record_statement(actor, "restore-account", address, {"account": account.id}))
+    return Changed(account)
