@@ -1,7 +1,8 @@
 """Named points in the order of writes, at which a test can kill the process: ``LIGHTMAIL_KILL=point:n``.
 
 The n-th time that the point is reached (the first without n), the process ends as if by ``kill -9``: nothing is
-flushed, nothing closed. Without the variable a point costs one comparison.
+flushed, nothing closed. Without the variable a point costs one comparison. Writer processes have
+``LIGHTMAIL_KILL_WRITER``, so that either can die of what the other survives.
 """
 
 from __future__ import annotations

@@ -305,7 +305,7 @@ def _spawn(link: socket.socket) -> subprocess.Popen[bytes]:
         # -P: nothing that lies in the current directory is imported.
         [sys.executable, "-P", "-m", "lightmail.objects.writer_process"],
         stdin=link.fileno(),
-        env={**os.environ, "PYTHONPATH": path},
+        env={**os.environ, "PYTHONPATH": path, "LIGHTMAIL_KILL": os.environ.get("LIGHTMAIL_KILL_WRITER", "")},
     )
 
 

@@ -30,6 +30,13 @@ DATA, APPEND = "DATA", "APPEND"
 _STORED, _COMMITTED = POINTS.index("object-stored"), POINTS.index("committed")
 # Only messages over a spool's memory go to a file, and only those over a frame go to S3 in parts.
 _LARGE = {"message-spooled": 1_300_000, "object-part": 1_900_000}
+# Of messages that a writer process would take, these are passed by that process.
+_WRITER_POINTS = ("object-named", "object-writing", "object-stored")
+
+
+def writers(processes: int) -> dict[str, dict[str, object]]:
+    """The section for so many writer processes."""
+    return {"storage": {"writer_processes": processes}}
 
 
 def points_of(stack: str) -> list[str]:
@@ -112,28 +119,47 @@ def die_everywhere(stack: Stack, points: Iterable[str], ways: Iterable[str]) -> 
 
 
 def test_killed_at_every_point_of_data():
-    with open_stack(EMBEDDED) as stack:
+    with open_stack(EMBEDDED, sections=writers(0)) as stack:
         die_everywhere(stack, points_of(EMBEDDED), [DATA])
 
 
 def test_killed_where_append_is_not_as_data():
     """The points between are passed in the same code."""
     points = ["message-begun", "message-received", "object-stored", "rows-written", "committed", "reply-written"]
-    with open_stack(EMBEDDED) as stack:
+    with open_stack(EMBEDDED, sections=writers(0)) as stack:
         die_everywhere(stack, points, [APPEND])
 
 
 def test_killed_around_put_and_commit_on_mariadb_and_s3(s3_server: SeaweedFS):
-    with open_stack(MARIADB_S3, s3_server) as stack:
+    with open_stack(MARIADB_S3, s3_server, sections=writers(0)) as stack:
         die_everywhere(stack, ["object-part", "object-stored", "rows-written", "committed"], [DATA])
+
+
+@pytest.mark.parametrize("kind", [EMBEDDED, pytest.param(MARIADB_S3, marks=pytest.mark.heavy)])
+@pytest.mark.parametrize("point", _WRITER_POINTS)
+def test_a_writer_process_dies_and_nobody_hears_of_it(s3_server: SeaweedFS, kind: str, point: str):
+    """Its server does what it was doing; an object it had stored is an orphan."""
+    with open_stack(kind, s3_server, sections=writers(1)) as stack:
+        stack.server.launch(LIGHTMAIL_KILL_WRITER=point)
+        stack.server.wait_until_ready()
+        sent = []
+        while "a writer process has ended" not in stack.server.log():
+            assert len(sent) < 200, "the process never came up"
+            sent.append(message(f"{point}.{len(sent)}"))
+            assert send(stack, DATA, sent[-1])
+        assert there(stack, DATA) == Counter(sent)
+        assert len(orphans(stack)) == (1 if point == "object-stored" else 0)
+        assert stack.server.stop() == 0
 
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("way", [DATA, APPEND])
 @pytest.mark.parametrize("kind", STACKS)
-def test_killed_at_every_point(s3_server: SeaweedFS, kind: str, way: str):
-    with open_stack(kind, s3_server) as stack:
-        die_everywhere(stack, points_of(kind), [way])
+@pytest.mark.parametrize("processes", [0, 1])
+def test_killed_at_every_point(s3_server: SeaweedFS, kind: str, way: str, processes: int):
+    with open_stack(kind, s3_server, sections=writers(processes)) as stack:
+        points = [point for point in points_of(kind) if not (processes and point in _WRITER_POINTS)]
+        die_everywhere(stack, points, [way])
 
 
 @pytest.mark.heavy
@@ -141,7 +167,7 @@ def test_killed_at_every_point(s3_server: SeaweedFS, kind: str, way: str):
 def test_killed_at_every_point_among_many_messages(s3_server: SeaweedFS, kind: str):
     sender = Sender()
     counts = random.Random(len(POINTS))
-    with open_stack(kind, s3_server) as stack:
+    with open_stack(kind, s3_server, sections=writers(0)) as stack:
         server = stack.server
         for point in points_of(kind):
             # Few of the messages are large.

@@ -50,6 +50,11 @@ class LmtpClient:
 
     def deliver(self, sender: str, recipients: Sequence[str], message: bytes) -> list[bytes]:
         """Deliver a CRLF-true message that ends in CRLF; the reply for each recipient, of RCPT where that failed."""
+        said, taken = self.hand_in(sender, recipients, message)
+        return [self.reply() if taken and reply.startswith(b"250") else reply for reply in said]
+
+    def hand_in(self, sender: str, recipients: Sequence[str], message: bytes) -> tuple[list[bytes], bool]:
+        """Send all of a message: what was said to each RCPT, and whether replies to the message follow."""
         self.say(
             b"MAIL FROM:<%b>" % sender.encode(),
             *(b"RCPT TO:<%b>" % recipient.encode() for recipient in recipients),
@@ -60,6 +65,6 @@ class LmtpClient:
         if not self.reply().startswith(b"354"):
             self.say(b"RSET")
             self.reply()
-            return said
+            return said, False
         self._socket.sendall((b"\r\n" + message).replace(b"\r\n.", b"\r\n..")[2:] + b".\r\n")
-        return [self.reply() if reply.startswith(b"250") else reply for reply in said]
+        return said, True
