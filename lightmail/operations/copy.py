@@ -9,11 +9,11 @@ from functools import reduce
 from operator import or_
 
 from lightmail.errors import Corruption, LimitReached, NoSuchDestination, NoSuchMailbox, OverQuota
-from lightmail.model import FIRST_KEYWORD_BIT, Account, AccountId, Fate, MailboxId
+from lightmail.model import FIRST_KEYWORD_BIT, Account, AccountId, Fate, MailboxId, ObjectId
 from lightmail.operations import quotas
 from lightmail.operations.outcome import Changed, Nothing
 from lightmail.operations.transactions import Transactions
-from lightmail.store import accounts, mailboxes, messages
+from lightmail.store import accounts, blobs, mailboxes, messages
 from lightmail.store import keywords as keyword_table
 from lightmail.store.accounts import Quota
 from lightmail.store.cursor import Cursor, Row, Statement
@@ -113,14 +113,15 @@ def transfer_txn(
         del modseqs[source]
     taken = {(mailbox, account): len(live) if mailbox == destination else 0 for mailbox in modseqs}
     inserts = messages.transfer_statements(source, live, destination, into.uidnext, modseqs[destination], pairs)
-    locks = messages.lock_objects_statements(source, live)
+    objects = sorted({ObjectId(row[3]) for row in opened.found})
+    locks = blobs.lock_statements(objects)
     last: list[Statement]
     if moving:
         last = messages.bury_statements(source, live, Fate.MOVED)
     else:
         last = [accounts.charge_statement(account, octets, len(live), _quota(opened))]
     results = cursor.script([*locks, *mailboxes.advance_statements(taken), *inserts, *last])
-    if any(result.rows[0][0] for result in results[: len(locks)]):
+    if sum(len(result.rows) for result in results[: len(locks)]) < len(objects):
         raise Corruption
     if not moving and results[-1].rowcount == 0:
         raise OverQuota

@@ -16,7 +16,7 @@ from typing import TypeAlias
 from lightmail.errors import Corruption, LimitReached, NoSuchDestination, OverQuota
 from lightmail.model import DELETED, FIRST_KEYWORD_BIT, AccountId, MailboxId, ObjectId
 from lightmail.operations.outcome import Changed, Nothing
-from lightmail.store import accounts, mailboxes, messages, undelete
+from lightmail.store import accounts, blobs, mailboxes, messages, undelete
 from lightmail.store import keywords as keyword_table
 from lightmail.store.accounts import Quota
 from lightmail.store.cursor import Cursor, Row, Statement
@@ -68,7 +68,7 @@ def restore_txn(
         raise Nothing(Restored(into.uidvalidity, [], [], 0))
     rows = _rows(cursor, account, opened, sources)
     octets = sum(opened.found[source][2] for source in sources)
-    locks = undelete.lock_objects_statements(sorted({ObjectId(opened.found[source][4]) for source in sources}))
+    locks = blobs.lock_statements(sorted({ObjectId(opened.found[source][4]) for source in sources}))
     by_mailbox = _by_mailbox(sources)
     advances, read = _advances(account, opened, set(by_mailbox), len(sources))
     retired = [each for box, uids in by_mailbox.items() for each in undelete.retire_statements(box, uids)]

@@ -10,7 +10,7 @@ from typing import Final
 import zstandard
 
 from lightmail.model import Account, BlobRef, ObjectId, ObjectState, Rendering, StoredBlob
-from lightmail.store.cursor import Cursor, Row
+from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.sqltext import padded, pieces, with_list
 
 # A header block is at most this long (the scanner's bound), so that no stored octets can make us allocate more.
@@ -113,6 +113,19 @@ def unpacked_header(packed: bytes) -> bytes:
 
 
 # --- writes ---
+
+_LOCK: Final = "SELECT id FROM objects WHERE state = 1 AND id IN ({list}) ORDER BY id LOCK IN SHARE MODE"
+
+
+def lock_statements(objects: Sequence[ObjectId]) -> list[Statement]:
+    """The statements that lock objects (ascending) against the collector; their rows are those that are LIVE.
+
+    By their ids and in that order, as the collector locks them: found through the messages that refer to them they
+    are locked in the order of UIDs, and the two of them end in a deadlock.
+    """
+    ids = [padded(piece) for piece in pieces(objects)]
+    return [(with_list(_LOCK, len(values)), values) for values in ids]
+
 
 INSERT_OBJECT: Final = (
     "INSERT INTO objects (object_key, octets, stored_octets, codec, sha256, frames, born_at, state)"

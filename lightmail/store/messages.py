@@ -121,16 +121,16 @@ INSERT: Final = (
 INSERT_BOUND: Final = 256
 
 
-_MATCHING: Final = "SELECT uid, flags, octets FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {uids}"
+_MATCHING: Final = "SELECT uid, flags, octets, object FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {uids}"
 _MATCHING_DELETED: Final = _MATCHING.replace("{uids}", "(flags & 8) <> 0 AND {uids}")
 
 
 def matching_statements(
     mailbox: MailboxId, uids: Sequence[int] | None, *, only_deleted: bool = False
 ) -> list[Statement]:
-    r"""The statements that find which of `uids` (ascending; None: all) are alive; rows (uid, flags, octets).
+    r"""The statements that find which of `uids` (ascending; None: all) are alive.
 
-    `only_deleted`: and have the flag \Deleted.
+    Their rows are (uid, flags, octets, object). `only_deleted`: and have the flag \Deleted.
     """
     sql = _MATCHING_DELETED if only_deleted else _MATCHING
     return [(with_uids(sql, condition), (mailbox, *params)) for condition, params in uid_conditions(uids)]
@@ -196,17 +196,6 @@ _ALL_OCTETS: Final = "SELECT COALESCE(SUM(octets), 0), COUNT(*) FROM messages WH
 def sum_statement(mailbox: MailboxId) -> Statement:
     """The statement that sums up what a mailbox holds: one row of octets and messages."""
     return _ALL_OCTETS, (mailbox,)
-
-
-_LOCK_OBJECTS: Final = (
-    "SELECT COALESCE(SUM(CASE WHEN state = 1 THEN 0 ELSE 1 END), 0) FROM objects WHERE id IN"
-    " (SELECT object FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {uids}) LOCK IN SHARE MODE"
-)
-
-
-def lock_objects_statements(mailbox: MailboxId, uids: Sequence[int]) -> list[Statement]:
-    """The statements that lock the objects of messages against the collector; each counts those that are not LIVE."""
-    return [(with_uids(_LOCK_OBJECTS, condition), (mailbox, *params)) for condition, params in uid_conditions(uids)]
 
 
 _TRANSFER: Final = (

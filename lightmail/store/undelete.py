@@ -10,9 +10,9 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lightmail.model import AccountId, MailboxId, ObjectId
+from lightmail.model import AccountId, MailboxId
 from lightmail.store.cursor import Cursor, Statement
-from lightmail.store.sqltext import NOW_US, padded, pieces, uid_conditions, with_list, with_uids
+from lightmail.store.sqltext import NOW_US, padded, uid_conditions, with_list, with_uids
 
 FOR_EVER_US: Final = (1 << 63) - 1
 
@@ -181,15 +181,6 @@ def expunged_statements(mailbox: MailboxId, uids: Sequence[int]) -> list[Stateme
     Their rows are (uid, flags, octets, internaldate_us, object).
     """
     return [(with_uids(_EXPUNGED, condition), (mailbox, *params)) for condition, params in uid_conditions(uids)]
-
-
-_LOCK_OBJECTS: Final = "SELECT id FROM objects WHERE state = 1 AND id IN ({list}) ORDER BY id LOCK IN SHARE MODE"
-
-
-def lock_objects_statements(objects: Sequence[ObjectId]) -> list[Statement]:
-    """The statements that lock objects (ascending) against the collector; their rows are those that are LIVE."""
-    ids = [padded(piece) for piece in pieces(objects)]
-    return [(with_list(_LOCK_OBJECTS, len(values)), values) for values in ids]
 
 
 _RETIRE: Final = (
