@@ -26,7 +26,7 @@ _HANDS: Final = tuple(f"{number:02x}" for number in range(256))
 _ROUND_US: Final = 6 * HOUR_US
 _ANEW_US: Final = 30 * DAY_US
 # So many directories in one batch at most, and so many keys of one.
-_HANDS_AT_ONCE: Final = 16
+_HANDS_AT_ONCE: Final = 64
 _KEYS_AT_ONCE: Final = 1000
 
 
