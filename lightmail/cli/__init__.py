@@ -7,7 +7,7 @@ import sys
 import click
 
 from lightmail import __version__
-from lightmail.cli import accounts, aliases, configuration, database, demo, domains, gc
+from lightmail.cli import accounts, aliases, configuration, database, demo, domains, gc, recover, verify
 from lightmail.cli.common import Refused, config_option
 from lightmail.errors import ConfigError, MailError, StartupError
 
@@ -26,6 +26,8 @@ for family in (
     configuration.config,
     database.migrate,
     gc.gc,
+    recover.recover,
+    verify.verify,
     demo.demo,
 ):
     cli.add_command(family)

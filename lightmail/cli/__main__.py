@@ -2,4 +2,6 @@
 
 from lightmail.cli import main
 
-main()
+# The processes of `recover` import this module under another name.
+if __name__ == "__main__":
+    main()
