@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import AsyncGenerator, Iterator
+from contextlib import suppress
 from typing import Final
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import LoopingCall
+from twisted.internet.task import LoopingCall, deferLater
 from twisted.logger import Logger
 from twisted.mail.interfaces import IMailboxPOP3
 from twisted.python.failure import Failure
@@ -26,6 +27,8 @@ log = Logger()
 # A client that reads its messages in order gets the next small ones from memory: at most this many and this much.
 _AHEAD_MESSAGES: Final = 32
 _AHEAD_OCTETS: Final = 256 << 10
+# How often a lease is offered to a database that did not take it back.
+_RELEASE_SECONDS: Final = 3.0
 
 
 @implementer(IMailboxPOP3)
@@ -111,8 +114,21 @@ class Maildrop:
         self._refs.clear()
         try:
             await self._lease.release()
-        except MailError as error:  # it ends by itself
+        except MailError as error:
             log.info("the lease of account {account} was not given back: {error}", account=self.account.id, error=error)
+            Deferred.fromCoroutine(self._release_later()).addErrback(
+                lambda failure: log.failure("the lease of account {account}", failure, account=self.account.id)
+            )
+
+    async def _release_later(self) -> None:
+        """Give the lease back as soon as the database answers again, while it has not run out by itself."""
+        reactor = self._services.reactor
+        until = reactor.seconds() + operations.LEASE_SECONDS
+        while reactor.seconds() < until:
+            await deferLater(reactor, _RELEASE_SECONDS)
+            with suppress(MailError):
+                await self._lease.release()
+                return
 
     # IMailboxPOP3, for Twisted's stock server
 

@@ -82,7 +82,20 @@ class Dialogue:
 
     def imap(self, command: bytes) -> bytes:
         """The tagged response without its tag, or a continuation request."""
+        self.send(command)
+        return self.answer()
+
+    def imap_literal(self, octets: bytes) -> bytes:
+        """As `imap`, for the literal that a continuation request asked for."""
+        self._socket.sendall(octets + b"\r\n")
+        return self.answer()
+
+    def send(self, command: bytes) -> None:
+        """Send a command, whose answer is asked for later."""
         self._socket.sendall(b"tag " + command + b"\r\n")
+
+    def answer(self) -> bytes:
+        """The next tagged response without its tag, or a continuation request."""
         while not (line := self._answers.readline()).startswith((b"tag ", b"+")):
             assert line, "the server hung up"
         return line.removeprefix(b"tag ").rstrip()

@@ -75,14 +75,23 @@ async def run_fetch(session: ImapServer, args: FetchArgs, by_uid: bool) -> Compl
 
 
 async def _set_seen(session: ImapServer, selected: SelectedMailbox, rows: Rows, plan: Plan) -> Plan:
-    """Set \\Seen where it is not, in `rows` too; the plan with FLAGS where that changed any message."""
+    """Set \\Seen where it is not, in `rows` too; the plan with FLAGS where that changed any message.
+
+    While flags cannot be written the messages are answered nevertheless, unseen as they stay: octets that are at hand
+    are worth more to a reader than the side effect of having read them.
+    """
     unseen = [uid for uid, bits in zip(rows.uids, rows.flags, strict=True) if not bits & SEEN]
     if not unseen:
         return plan
     told = selected.view.told(unseen)
-    await store_flags(
-        session.services.transactions, selected.account, selected.mailbox.id, unseen, FlagMode.ADD, SYSTEM_FLAGS[:1]
-    )
+    try:
+        await store_flags(
+            session.services.transactions, selected.account, selected.mailbox.id, unseen, FlagMode.ADD, SYSTEM_FLAGS[:1]
+        )
+    except MailError as error:
+        if not error.transient:
+            raise
+        return plan
     # The answers tell it, so the sync that follows need not.
     selected.view.knows({uid: combine(bits, FlagMode.ADD, SEEN) for uid, bits in told.items()})
     flags = cast("array[int]", rows.flags)
