@@ -1,0 +1,136 @@
+"""The keys of the store against the rows of `objects`: rows without objects, and objects without rows.
+
+Both are walked in order of keys, page by page. What is missing on one side is looked at again: the object is written
+before its row and deleted before it, so a key that has a row now and had no object before is one whose row came late,
+and an object whose row is gone was deleted. What is younger than the grace may have its transaction still to come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from lightmail.errors import Corruption
+from lightmail.jobs.verify.hands import Hands
+from lightmail.jobs.verify.references import emit_for_object
+from lightmail.jobs.verify.rows import MESSAGES_AT_ONCE
+from lightmail.jobs.verify.steps import Emit, Step
+from lightmail.jobs.verify.table import CHECKS
+from lightmail.model import AccountId, ObjectState
+from lightmail.objects import keys
+from lightmail.operations import repair
+from lightmail.store import collection, referred, suspects
+
+_PAGE: Final = 4000
+# Behind every key below ``emails/``.
+_END: Final = f"{keys.PREFIX}0"
+_LIVE: Final = ObjectState.LIVE.value
+
+
+class ListingPass:
+    """All keys below ``emails/`` and all rows of objects. `absent`: rows without objects are wanted, too."""
+
+    name = "keys"
+    weight = 2
+
+    def __init__(self, hands: Hands, mending: bool, *, absent: bool, grace_us: int, clock: Callable[[], float]) -> None:
+        self._hands = hands
+        self._mending = mending
+        self._absent = absent
+        self._grace_us = grace_us
+        self._clock = clock
+
+    def first(self) -> Any:
+        return ""
+
+    async def step(self, cursor: Any, emit: Emit) -> Step:
+        hands = self._hands
+        listed = await hands.pool.run(hands.store.keys, keys.PREFIX, cursor, _PAGE)
+        last = listed[-1] if len(listed) == _PAGE else _END
+        rows = await hands.database.read("verify", referred.keys_txn, cursor, last, _PAGE)
+        if len(rows) == _PAGE:
+            last = min(last, rows[-1][0])
+        known = {key for key, _, _ in rows}
+        present = set(listed)
+        await self._look_at_orphans([key for key in listed if key <= last and key not in known], emit)
+        if self._absent:
+            missing = [id_ for key, id_, state in rows if key <= last and state == _LIVE and key not in present]
+            await look_at_absent(hands, missing, emit)
+        return Step(None if last == _END else last, len(listed) + len(rows), _place(last))
+
+    async def _look_at_orphans(self, found: Sequence[str], emit: Emit) -> None:
+        """Report keys without a row that are old enough, and quarantine them."""
+        hands = self._hands
+        born_until_us = int(self._clock() * 1_000_000) - self._grace_us
+        suspected = []
+        for key in found:
+            try:
+                born_us = keys.born_us(key)
+            except Corruption:
+                emit(CHECKS["foreign-key"].finding(key=key))
+                continue
+            if born_us <= born_until_us:
+                suspected.append(key)
+        if not suspected:
+            return
+        known = await hands.database.read("verify", collection.known_keys_txn, suspected)
+        sizes = await hands.pool.run(_sizes, hands, [key for key in suspected if key not in known])
+        for key, octets in sizes.items():
+            if octets is None:
+                continue
+            if self._mending:
+                await repair.quarantine(hands.transactions, key, octets)
+            emit(CHECKS["orphan"].finding(key=key, repaired=self._mending))
+
+
+def _place(key: str) -> float:
+    """How far in the listing a key is: its two hex digits say."""
+    try:
+        return int(key[len(keys.PREFIX) + 1 :][:2], 16) / 256
+    except ValueError:
+        return 1.0
+
+
+def _sizes(hands: Hands, wanted: Sequence[str]) -> dict[str, int | None]:
+    """The octets of objects, None for those that are absent. In a thread."""
+    return {key: hands.store.size(key) for key in wanted}
+
+
+async def look_at_absent(hands: Hands, ids: Sequence[int], emit: Emit) -> None:
+    """Report those objects, LIVE a moment ago, that are not in the store and still LIVE after that was seen."""
+    if not ids:
+        return
+    rows = await hands.database.read("verify", referred.objects_txn, ids)
+    sizes = await hands.pool.run(_sizes, hands, [row.key for row in rows.values()])
+    absent = [row.id for row in rows.values() if sizes[row.key] is None]
+    if not absent:
+        return
+    again = await hands.database.read("verify", referred.objects_txn, absent)
+    for row in again.values():
+        if row.state == _LIVE:
+            await emit_for_object(hands, "object-absent", row, emit)
+
+
+class AccountObjectsPass:
+    """Whether the objects of one account's messages are in the store."""
+
+    name = "objects of the account"
+    weight = 2
+
+    def __init__(self, hands: Hands, account: AccountId) -> None:
+        self._hands = hands
+        self._account = account
+
+    def first(self) -> Any:
+        return [0, 0]
+
+    async def step(self, cursor: Any, emit: Emit) -> Step:
+        hands = self._hands
+        after = (int(cursor[0]), int(cursor[1]))
+        part = await hands.database.read("verify", suspects.next_messages_txn, after, MESSAGES_AT_ONCE, self._account)
+        if part is None:
+            return Step(None, 0, 1.0)
+        rows = await hands.database.read("verify", referred.objects_of_txn, part)
+        sizes = await hands.pool.run(_sizes, hands, [row.key for row in rows])
+        await look_at_absent(hands, [row.id for row in rows if sizes[row.key] is None], emit)
+        return Step(list(part.last), len(rows), 0.5)
