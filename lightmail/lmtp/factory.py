@@ -8,6 +8,7 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Protocol, ServerFactory
 
+from lightmail.delivery.routing import Routing
 from lightmail.lmtp.server import LmtpServer
 from lightmail.lmtp.services import LmtpServices
 from lightmail.sessions import Sessions, TurnedAway
@@ -23,6 +24,8 @@ class LmtpFactory(ServerFactory):
 
     def __init__(self, services: LmtpServices) -> None:
         self._services = services
+        config = services.config
+        self._routing = Routing(services.database, services.hostname, config.subaddress_mailboxes)
         self._turns = DeferredSemaphore(MAX_DELIVERIES)
         self._sessions: Sessions[LmtpServer] = Sessions("lmtp", reactor=services.reactor)
 
@@ -30,7 +33,7 @@ class LmtpFactory(ServerFactory):
         """A session, or a refusal where there are too many."""
         if self._sessions.draining or len(self._sessions) >= self._services.config.max_connections:
             return TurnedAway(b"421 4.3.2 Too many connections, try again later\r\n")
-        session = LmtpServer(self._services, self._turns, self._sessions.closed)
+        session = LmtpServer(self._services, self._routing, self._turns, self._sessions.closed)
         self._sessions.opened(session)
         return session
 

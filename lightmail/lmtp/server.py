@@ -17,9 +17,10 @@ from twisted.python.failure import Failure
 
 from lightmail import points
 from lightmail.channel import Channel, Closed, Draining, EndlessLine, LineTooLong, TimedOut
-from lightmail.delivery.addresses import Target, look_up
+from lightmail.delivery.addresses import Target
 from lightmail.delivery.headers import Trace
 from lightmail.delivery.incoming import Incoming
+from lightmail.delivery.routing import Routing
 from lightmail.errors import MailError, TooBig
 from lightmail.lmtp import commands
 from lightmail.lmtp.commands import Chunk, Sender
@@ -48,9 +49,16 @@ class LmtpServer(Protocol):
 
     log: ClassVar[Logger] = Logger()
 
-    def __init__(self, services: LmtpServices, turns: DeferredSemaphore, ended: Callable[[LmtpServer], None]) -> None:
+    def __init__(
+        self,
+        services: LmtpServices,
+        routing: Routing,
+        turns: DeferredSemaphore,
+        ended: Callable[[LmtpServer], None],
+    ) -> None:
         self.id = secrets.token_hex(6)
         self._services = services
+        self._routing = routing
         self._turns = turns
         self._ended = ended
         self._client = ""
@@ -176,9 +184,8 @@ class LmtpServer(Protocol):
     async def _look_up(self, addresses: list[str]) -> list[list[Target] | MailError]:
         if not addresses:
             return []
-        services = self._services
         try:
-            return await look_up(services.database, addresses, services.hostname, services.config.subaddress_mailboxes)
+            return await self._routing.look_up(addresses)
         except MailError as error:
             return [error] * len(addresses)
 

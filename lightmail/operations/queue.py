@@ -15,11 +15,9 @@ from twisted.internet.defer import Deferred
 from lightmail.errors import Unavailable
 from lightmail.model import AccountId, MailboxId
 
-# How many writers may wait, how long one waits, and how many transactions of one kind of group run at a time: one
-# that commits while the next one gathers and runs.
+# How many writers may wait, and how long one waits.
 WAITING: Final = 2000
 WAIT_SECONDS: Final = 30.0
-GROUPS_AT_ONCE: Final = 2
 # The most writers in one transaction, and the most octets of rows they bring.
 GROUP_WRITERS: Final = 32
 GROUP_OCTETS: Final = 4 << 20
@@ -68,9 +66,13 @@ class Turn:
 
 
 class WriteQueue:
-    """Hands out turns through `start`; each must be given back with `finish`. All in the reactor's thread."""
+    """Hands out turns through `start`; each must be given back with `finish`. All in the reactor's thread.
 
-    def __init__(self, start: Callable[[Turn], None], *, connections: int, reactor: Any) -> None:
+    `groups` is how many transactions of one kind of group run at a time.
+    """
+
+    def __init__(self, start: Callable[[Turn], None], *, connections: int, groups: int = 2, reactor: Any) -> None:
+        self._groups_at_once = groups
         self._start = start
         self._reactor = reactor
         self._turns_free = connections
@@ -148,7 +150,7 @@ class WriteQueue:
         return turn if turn is not None else self._new_turn(ticket.group, gathering)
 
     def _new_turn(self, group: str | None, gathering: dict[str, Turn]) -> Turn | None:
-        if self._turns_free == 0 or (group is not None and self._groups[group] >= GROUPS_AT_ONCE):
+        if self._turns_free == 0 or (group is not None and self._groups[group] >= self._groups_at_once):
             return None
         turn = Turn(group)
         self._turns_free -= 1

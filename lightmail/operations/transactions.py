@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar
 
@@ -68,7 +68,9 @@ class Transactions:
         self.database = database
         self._notifier = notifier
         self._reactor = reactor if reactor is not None else database.reactor
-        self._queue = WriteQueue(self._begin, connections=database.connections, reactor=self._reactor)
+        self._queue = WriteQueue(
+            self._begin, connections=database.connections, groups=database.groups, reactor=self._reactor
+        )
 
     def seconds(self) -> float:
         """The reactor's clock, for timing stages."""
@@ -156,12 +158,22 @@ class Transactions:
                 _answer(ticket.done.errback, ticket, _as_answer(error, works[0].name))
             return True
         points.reached("committed")
-        for mailbox, modseq in changed.modseqs.items():
-            self._notifier.changed(mailbox, modseq)
+        self._hint(changed.modseqs)
         points.reached("hinted")
         for ticket, value in zip(tickets, changed.value, strict=True):
             _answer(ticket.done.callback, ticket, value)
         return True
+
+    def _hint(self, modseqs: Mapping[MailboxId, int]) -> None:
+        """Note that mailboxes changed. Whoever wrote finds that noted when it has its answer; others are woken later.
+
+        Never raises: what is committed is answered as committed.
+        """
+        for mailbox, modseq in modseqs.items():
+            try:
+                self._notifier.changed(mailbox, modseq)
+            except Exception:
+                log.failure("nobody could be told of a change to mailbox {mailbox}", mailbox=mailbox)
 
     async def _transact(self, works: list[_Work]) -> Changed[Sequence[Any]]:
         """Run the works' function until it is committed, or certainly was not."""

@@ -53,6 +53,8 @@ class Database(ABC):
     """
 
     dialect: ClassVar[str]
+    # Transactions of one kind that are worth running at once: one that commits while the next gathers and runs.
+    groups: ClassVar[int] = 2
 
     def __init__(self, *, connections: int, reactor: Any) -> None:
         self.connections = connections

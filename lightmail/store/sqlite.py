@@ -63,6 +63,8 @@ class SqliteDatabase(Database):
     """Rows in one SQLite file, for one process."""
 
     dialect = "sqlite"
+    # There is one writer: a second group would only wait for it, and be smaller than it could be.
+    groups = 1
 
     def __init__(self, config: DatabaseConfig, *, reactor: Any) -> None:
         super().__init__(connections=config.pool_size, reactor=reactor)

@@ -11,6 +11,7 @@ from twisted.internet.testing import StringTransport
 from lightmail.config import LimitsConfig, LmtpConfig
 from lightmail.delivery.addresses import Target
 from lightmail.lmtp.handover import TURN_SECONDS
+from lightmail.delivery.routing import Routing
 from lightmail.lmtp.server import MESSAGE_SECONDS, TIMEOUT_SECONDS, LmtpServer
 from lightmail.lmtp.services import LmtpServices
 from lightmail.model import Account, AccountId, MailboxId
@@ -48,7 +49,8 @@ class Session:
         services = LmtpServices(
             "mx", LmtpConfig(), LimitsConfig(), database, unreached, unreached, self.spools, self.clock
         )
-        self.server = LmtpServer(services, self.turns, self.ended.append)
+        routing = Routing(database, "mx", False)
+        self.server = LmtpServer(services, routing, self.turns, self.ended.append)
         self.transport = Transport()
         self.server.makeConnection(self.transport)
         self.heard()
