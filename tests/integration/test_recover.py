@@ -64,12 +64,16 @@ def seen(server: MailServer) -> dict[str, object]:
     with imaplib.IMAP4(HOST, server.imap, timeout=30) as client:
         client.login(USER, "secret")
         names = [line.decode().rpartition('"/" ')[2].strip('"') for line in client.list()[1] if line]
-        found["subscribed"] = sorted(line.decode().rpartition('"/" ')[2].strip('"') for line in client.lsub()[1] if line)
+        found["subscribed"] = sorted(
+            line.decode().rpartition('"/" ')[2].strip('"') for line in client.lsub()[1] if line
+        )
         for name in names:
             client.select(f'"{name}"', readonly=True)
             _, data = client.uid("FETCH", "1:*", "(FLAGS BODY.PEEK[])")
             texts = [(item[1][item[1].index(b"Message-ID") :], item[0]) for item in data if isinstance(item, tuple)]
-            found[name] = sorted((text, sorted(set(imaplib.ParseFlags(start)) - {b"\\Recent"})) for text, start in texts)
+            found[name] = sorted(
+                (text, sorted(set(imaplib.ParseFlags(start)) - {b"\\Recent"})) for text, start in texts
+            )
     return found
 
 

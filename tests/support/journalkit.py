@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -60,11 +61,10 @@ class Mailroom:
     stack: ExitStack
     accounts: list[Account] = field(default_factory=list)
 
-    def journal(self, changes: int = 10_000) -> Journal:
+    def journal(self, changes: int = 10_000, **more: int) -> Journal:
         """A writer of the journal, as another process would be."""
-        return call(
-            Journal, self.store.database, self.objects, self.pool, interval_seconds=60, changes=changes
-        )
+        make = partial(Journal, interval_seconds=60, changes=changes, **more)
+        return call(make, self.store.database, self.objects, self.pool)
 
     def put(self, account: Account, mailbox: str, count: int = 1, flags: Sequence[bytes] = (), text: str = "") -> None:
         """Append messages to a mailbox, each with an object that names it."""

@@ -30,16 +30,16 @@ _MAILBOXES_AT_ONCE: Final = 32
 _KEYS_AT_ONCE: Final = 1000
 
 
-def is_due(state: State) -> bool:
+def is_due(state: State, most_segments: int) -> bool:
     """Whether a cycle should begin."""
-    grown = state.octets >= max(FLOOR_OCTETS, state.picture_octets) or state.segments >= MOST_SEGMENTS
+    grown = state.octets >= max(FLOOR_OCTETS, state.picture_octets) or state.segments >= most_segments
     return state.cycle is None and grown
 
 
-async def take_pictures(stream: Stream, bound: int) -> None:
+async def take_pictures(stream: Stream, bound: int, most_segments: int = MOST_SEGMENTS) -> None:
     """Begin a cycle if one is due, and go on with it, about `bound` changes at a time."""
     state = stream.state
-    if is_due(state):
+    if is_due(state, most_segments):
         state.cycle = Cycle(first=stream.number)
         state.octets = state.segments = 0
         await pull_directory(stream, again=True)

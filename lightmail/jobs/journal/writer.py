@@ -17,7 +17,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from lightmail.jobs.journal.checkpoints import remove_superseded, take_pictures
+from lightmail.jobs.journal.checkpoints import MOST_SEGMENTS, remove_superseded, take_pictures
 from lightmail.jobs.journal.pulling import pull_accounts, pull_changed, pull_directory
 from lightmail.jobs.journal.segments import Head, directory, first_key, number_of
 from lightmail.jobs.journal.state import State
@@ -44,16 +44,25 @@ _REMIND_SECONDS: Final = 3600.0
 class Journal:
     """Writes the journal of a store, if no other process does. Methods belong to the reactor's thread.
 
-    `changes` is how many go into one segment, about; `interval_seconds` how often `round` is meant to be called.
+    `changes` is how many go into one segment, about; `interval_seconds` how often `round` is meant to be called;
+    after `most_segments` everything is written anew.
     """
 
     def __init__(
-        self, database: Database, store: ObjectStore, pool: BoundedPool, *, interval_seconds: float, changes: int
+        self,
+        database: Database,
+        store: ObjectStore,
+        pool: BoundedPool,
+        *,
+        interval_seconds: float,
+        changes: int,
+        most_segments: int = MOST_SEGMENTS,
     ) -> None:
         self._database = database
         self._store = store
         self._pool = pool
         self._changes = changes
+        self._most_segments = most_segments
         self._interval = interval_seconds
         # Long enough for the next round to renew it. A round that takes longer goes on until another takes the lease.
         self._lease_seconds = 2 * interval_seconds + 60
@@ -103,7 +112,7 @@ class Journal:
         await pull_directory(stream)
         await pull_accounts(stream)
         await pull_changed(stream)
-        await take_pictures(stream, self._changes)
+        await take_pictures(stream, self._changes, self._most_segments)
         if not stream.is_empty:
             await stream.add([{"round": cut.now_us}], 0)
             await stream.flush()
