@@ -54,19 +54,27 @@ class DirectoryStore:
 
     def put(self, key: str, body: bytes | BinaryIO) -> None:
         path = self._path(key)
-        temporary = os.path.join(self._incoming, secrets.token_hex(8))
+        directory = os.path.dirname(path)
         try:
-            try:
-                with _written(temporary, body) as file:
-                    points.reached("object-writing")
-                    self._make_durable(os.path.dirname(path))
-                    _name_and_sync(file, temporary, path)
-            except OSError:
-                _remove(temporary)
-                raise
-            _sync_directory(os.path.dirname(path))
+            if directory not in self._durable:
+                self._require_root()
+                self._make_durable(directory)
+            if not (isinstance(body, bytes) and _created(path, body)):
+                self._replace(path, body)
+            _sync_directory(directory)
         except OSError as error:
             raise self._unavailable("put", key, error) from None
+
+    def _replace(self, path: str, body: bytes | BinaryIO) -> None:
+        """Write a file beside the others and then give it its name."""
+        temporary = os.path.join(self._incoming, secrets.token_hex(8))
+        try:
+            with _written(temporary, body) as file:
+                points.reached("object-writing")
+                _name_and_sync(file, temporary, path)
+        except OSError:
+            _remove(temporary)
+            raise
 
     def _make_durable(self, directory: str) -> None:
         """Make `directory` with its parents; each new entry is on disk before anything counts as stored below it."""
@@ -171,6 +179,30 @@ class DirectoryStore:
     def _unavailable(self, call: str, key: str, error: OSError) -> Unavailable:
         log.error("object store: {call} of {key}: {error}", call=call, key=key, error=error)
         return Unavailable()
+
+
+def _created(path: str, body: bytes) -> bool:
+    """Write a new file and put it on disk; False where there is one of this name already.
+
+    Straight under its name, for a fresh key is known to nobody before its object is stored: what a crash leaves of it
+    is an orphan, whether it lacks octets or only a row.
+    """
+    try:
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    except FileExistsError:
+        return False
+    try:
+        rest = memoryview(body)
+        while rest:
+            rest = rest[os.write(file, rest) :]
+        points.reached("object-writing")
+        os.fsync(file)
+    except OSError:
+        _remove(path)
+        raise
+    finally:
+        os.close(file)
+    return True
 
 
 def _written(path: str, body: bytes | BinaryIO) -> BinaryIO:
