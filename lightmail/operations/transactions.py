@@ -25,7 +25,7 @@ from lightmail.operations.outcome import Changed, Nothing, RunAgain
 from lightmail.operations.queue import Ticket, Turn, WriteQueue
 from lightmail.store import epochs, ledger
 from lightmail.store.cursor import Cursor
-from lightmail.store.database import ATTEMPTS, Database, pause_seconds
+from lightmail.store.database import ATTEMPTS, RETRY_SECONDS, Database, pause_seconds
 from lightmail.store.faults import CommitUnknown, Conflict, DuplicateKey, OlderEpoch
 
 T = TypeVar("T")
@@ -36,8 +36,6 @@ log = Logger()
 # How long a lost COMMIT is asked after: a server that restarts quickly is back by then.
 _SETTLE_TRIES: Final = 8
 _SETTLE_SECONDS: Final = 15.0
-# No transaction is begun again later than this after its turn began.
-_RETRY_SECONDS: Final = 30.0
 
 
 class Hints(Protocol):
@@ -180,7 +178,7 @@ class Transactions:
         name = works[0].name
         items = [work.item for work in works]
         births = [birth for work in works for birth in work.births]
-        until = self._reactor.seconds() + _RETRY_SECONDS
+        until = self._reactor.seconds() + RETRY_SECONDS
         failures = 0
         while True:
             operation = _new_operation_id()

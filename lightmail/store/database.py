@@ -26,8 +26,9 @@ T = TypeVar("T")
 
 log = Logger()
 
-# A transaction is run this many times before a conflict becomes Unavailable.
+# A transaction is run this many times before a conflict becomes Unavailable, and is not begun again later than this.
 ATTEMPTS: Final = 5
+RETRY_SECONDS: Final = 30.0
 
 
 def pause_seconds(attempt: int) -> float:
@@ -92,6 +93,7 @@ class Database(ABC):
 
     async def run(self, name: str, fn: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `attempt`, run again on a conflict or a lost COMMIT: for writes that may happen twice without harm."""
+        until = self.reactor.seconds() + RETRY_SECONDS
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 return await self.attempt(name, fn, *args, **kwargs)
@@ -100,12 +102,13 @@ class Database(ABC):
             except CommitUnknown:
                 reason = "lost-commit"
             DATABASE_RETRIES.labels(name, reason).inc()
-            if attempt < ATTEMPTS:
-                await deferLater(self.reactor, pause_seconds(attempt))
+            if attempt == ATTEMPTS or self.reactor.seconds() > until:
+                break
+            await deferLater(self.reactor, pause_seconds(attempt))
         log.warn(
             "{name} gave up after {attempts} attempts, the last one: {reason}",
             name=name,
-            attempts=ATTEMPTS,
+            attempts=attempt,
             reason=reason,
         )
         raise Unavailable

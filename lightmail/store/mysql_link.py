@@ -29,12 +29,17 @@ ANSWER_SECONDS: Final = 30.0
 # So many rows at most become one text: some 100 KiB, far below max_allowed_packet and group_concat_max_len.
 _PACKED_ROWS: Final = 1024
 
+# A transaction whose client has vanished behind a dead network holds its locks until the server gives it up: MariaDB
+# after so long, MySQL, which knows idle connections only, after six times that. Ours never pause in between.
+_IDLE_SECONDS: Final = 10
+
 # One statement list for every new connection. The time zone is UTC because UNIX_TIMESTAMP(NOW(6)) reads local time,
 # which is ambiguous once a year elsewhere.
 _SESSION: Final = (
     "SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED; "
     "SET SESSION sql_mode = 'STRICT_ALL_TABLES,NO_ENGINE_SUBSTITUTION,ERROR_FOR_DIVISION_BY_ZERO', "
-    f"time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, group_concat_max_len = 16777216"
+    f"time_zone = '+00:00', innodb_lock_wait_timeout = {LOCK_WAIT_SECONDS}, group_concat_max_len = 16777216 "
+    f"/*M!100300 , idle_transaction_timeout = {_IDLE_SECONDS} */ /*!80000 , wait_timeout = {6 * _IDLE_SECONDS} */"
 )
 
 _DUPLICATE: Final = 1062
@@ -45,6 +50,9 @@ _LOST: Final = frozenset({0, 1053, 1079, 1927, 2006, 2013, 2014, 2055, 4031})
 _UNAVAILABLE: Final = frozenset(
     {3, 28, 1021, 1030, 1037, 1040, 1041, 1114, 1135, 1142, 1143, 1194, 1203, 1226, 1290, 1317, 1836, 1969, 3024}
 )
+
+# What a server says that has become a replica: its place is taken by another, perhaps at the same address.
+_READ_ONLY: Final = frozenset({1290, 1836})
 
 
 def _tls(config: DatabaseConfig) -> dict[str, Any]:
@@ -213,5 +221,8 @@ class MySqlCursor:
             while self._cursor.nextset():
                 results.append(Result(self._cursor.rowcount, self._cursor.fetchall()))
         except pymysql.err.Error as error:
+            if error.args and error.args[0] in _READ_ONLY and self._raw.open:
+                # The next call connects anew, and may reach the server that writes now.
+                self._raw.close()
             raise translated(error) from error
         return results
