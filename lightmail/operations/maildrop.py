@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from lightmail.errors import InUse
+from lightmail.errors import InUse, Unavailable
 from lightmail.model import Account, AccountId, MailboxId
 from lightmail.operations.expunge import Expunged, expunge_txn
 from lightmail.operations.outcome import Changed
@@ -14,6 +14,7 @@ from lightmail.operations.transactions import Transactions
 from lightmail.store import leases
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
+from lightmail.store.faults import CommitUnknown, Conflict
 
 # A lease outlives a few renewals that fail; a session that died keeps others out no longer than this.
 LEASE_SECONDS: Final = 90.0
@@ -35,8 +36,14 @@ class Lease:
             raise InUse("The maildrop's lock was lost.")
 
     async def release(self) -> None:
-        """Let others in; nothing happens when it is another's by now. Raises Unavailable."""
-        await self.database.run("lease", leases.release_txn, self.name, self.owner, self.fence)
+        """Let others in; nothing happens when it is another's by now. Raises Unavailable, and may be called again.
+
+        Tried once: an answer to QUIT waits for it.
+        """
+        try:
+            await self.database.attempt("lease", leases.release_txn, self.name, self.owner, self.fence)
+        except (Conflict, CommitUnknown):
+            raise Unavailable from None
 
 
 async def lock(database: Database, account: AccountId | Account, owner: str) -> Lease:
