@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -32,6 +33,17 @@ def written(records: list[dict[str, Any]]) -> bytes:
     return segment.finish()
 
 
+def readable(octets: bytes) -> tuple[list[Any], bool]:
+    """The records that can be read, and whether these are all."""
+    read: list[Any] = []
+    try:
+        for record in read_segment(octets):
+            read.append(record)  # what came before the damage counts
+    except Damaged:
+        return read, False
+    return read, True
+
+
 @given(RECORDS)
 def test_a_segment_comes_back(records: list[dict[str, Any]]) -> None:
     head, *rest = read_segment(written(records))
@@ -49,24 +61,15 @@ def test_a_harmed_segment_gives_what_stands_before_the_harm_and_says_so(data: st
         del octets[place:]
     else:
         octets[place] ^= data.draw(st.integers(1, 255))
-    read: list[Any] = []
-    try:
-        for record in read_segment(bytes(octets)):
-            read.append(record)  # noqa: PERF402
-    except Damaged:
-        assert read == [HEAD.record(), *records][: len(read)]
-    else:
-        # The octet was one that changes nothing, such as an unused bit of a frame's header.
-        assert read == [HEAD.record(), *records]
+    read, is_whole = readable(bytes(octets))
+    # An octet may be one that changes nothing, such as an unused bit of a frame's header.
+    assert read == [HEAD.record(), *records][: None if is_whole else len(read)]
 
 
 def test_frames_that_are_whole_are_read_from_a_segment_that_is_cut() -> None:
     records = [{"rows": ["x", number, "y" * 50_000]} for number in range(20)]
-    octets = written(records)
-    read: list[Any] = []
-    with pytest.raises(Damaged):
-        for record in read_segment(octets[:-40]):
-            read.append(record)  # noqa: PERF402
+    read, is_whole = readable(written(records)[:-40])
+    assert not is_whole
     assert len(read) > 15
 
 
@@ -77,10 +80,9 @@ def test_what_is_no_segment_is_damaged(octets: bytes) -> None:
 
 
 def test_a_newer_format_is_not_guessed_at() -> None:
-    segment = SegmentWriter(HEAD)
-    octets = segment.finish().replace(b'"format":1', b'"format":2')
-    with pytest.raises(Damaged):
-        list(read_segment(octets))
+    lines = b'{"format":2,"shard":0}\n{"end":1}\n'
+    with pytest.raises(Damaged, match="its format is 2, not 1"):
+        list(read_segment(zstandard.ZstdCompressor().compress(lines)))
 
 
 def test_keys_list_in_the_order_of_numbers() -> None:
