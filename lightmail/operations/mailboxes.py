@@ -10,7 +10,6 @@ from typing import Final
 
 from lightmail.errors import Cannot, HasChildren, Invalid, LimitReached, MailboxExists, NoSuchAccount, NoSuchMailbox
 from lightmail.model import INBOX, Account, AccountId, Mailbox, MailboxId
-from lightmail.notify.hints import GONE
 from lightmail.operations.copy import transfer_txn
 from lightmail.operations.names import DEPTH, canonical, is_below, superiors
 from lightmail.operations.outcome import Changed, Nothing
@@ -40,7 +39,9 @@ async def delete(tx: Transactions, account: Account, name: str) -> None:
 
     Raises Cannot for INBOX, NoSuchMailbox, HasChildren where there are only mailboxes below the name, Unavailable.
     """
-    await tx.commit("delete", _delete_txn, account.id, canonical(name), account=account.id)
+    known = canonical(name)
+    held = await _held(tx, account.id, known)
+    await tx.commit("delete", _delete_txn, account.id, known, account=account.id, mailboxes=held)
 
 
 async def rename(tx: Transactions, account: Account, old: str, new: str, depth: int = DEPTH) -> None:
@@ -49,7 +50,19 @@ async def rename(tx: Transactions, account: Account, old: str, new: str, depth: 
     `depth`: how many levels the names may have, those of the mailboxes below too. Raises NoSuchMailbox, MailboxExists,
     Cannot (into itself), Invalid, LimitReached, Unavailable.
     """
-    await tx.commit("rename", _rename_txn, account.id, canonical(old), canonical(new, depth), depth, account=account.id)
+    known, wanted = canonical(old), canonical(new, depth)
+    held = await _held(tx, account.id, known, below=known != INBOX)
+    await tx.commit("rename", _rename_txn, account.id, known, wanted, depth, account=account.id, mailboxes=held)
+
+
+async def _held(tx: Transactions, account: AccountId, name: str, *, below: bool = False) -> set[MailboxId]:
+    """The mailboxes that a change to a name will lock, those `below` too, as things stand: so that it waits for whoever
+    writes to them before it takes a connection."""
+    return {
+        mailbox.id
+        for mailbox in await tx.database.read("names", mailboxes.list_txn, account)
+        if mailbox.name == name or (below and is_below(mailbox.name, name))
+    }
 
 
 async def subscribe(tx: Transactions, account: Account, name: str) -> None:
@@ -105,7 +118,7 @@ def _delete_txn(cursor: Cursor, account: AccountId, name: str) -> Changed[None]:
     *locked, sums = cursor.script(
         [*mailboxes.lock_statements(account, [mailbox.id]), messages.sum_statement(mailbox.id)]
     )
-    mailboxes.locked(row for result in locked for row in result.rows)
+    held = mailboxes.locked(row for result in locked for row in result.rows)[mailbox.id]
     mailboxes.leave_name_txn(cursor, account, name, mailbox.uidvalidity)
     octets, count = (int(value) for value in sums.rows[0])
     cursor.script(
@@ -115,7 +128,7 @@ def _delete_txn(cursor: Cursor, account: AccountId, name: str) -> Changed[None]:
             accounts.discharge_statement(account, octets, count),
         ]
     )
-    return Changed(None, {mailbox.id: GONE})
+    return Changed(None, {mailbox.id: held.highest_modseq + 1})
 
 
 def _rename_txn(cursor: Cursor, account: AccountId, old: str, new: str, depth: int) -> Changed[None]:

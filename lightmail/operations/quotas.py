@@ -62,10 +62,10 @@ def _warn_txn(cursor: Cursor, unit: Unit, percent: int) -> Changed[bool]:
     quota = _say(cursor, WARNING, [unit.account]).get(unit.account)
     if quota is None or quota.percent() < percent:
         raise Nothing(False)
+    cursor.script([events.event_statement("quota.warning", unit.account, _detail(quota))])
     arrived = arrive_txn(cursor, [[unit]], within_quota=False)
     if not isinstance(arrived.value[0][0], Stored):  # the INBOX went with its account
         raise Nothing(False)
-    cursor.script([events.event_statement("quota.warning", unit.account, _detail(quota))])
     return Changed(True, arrived.modseqs)
 
 

@@ -257,7 +257,11 @@ def delete_account_txn(cursor: Cursor, account: AccountId) -> bool:
     """
     if cursor.execute(_DELETE_ACCOUNT, (account,)) != 1:
         return False
-    cursor.execute(_DELETE_MAILBOXES, (account, account))
+    # By ascending id, as whoever writes to several of them; the UPDATE alone goes by their names.
+    cursor.execute("SELECT id FROM mailboxes WHERE account = %s AND deleted_at = 0", (account,))
+    ids = sorted(row[0] for row in cursor.fetchall())
+    locks = [("SELECT id FROM mailboxes WHERE id = %s FOR UPDATE", (each,)) for each in ids]
+    cursor.script([*locks, (_DELETE_MAILBOXES, (account, account))])
     return True
 
 
