@@ -145,6 +145,7 @@ def test_an_object_store_that_hangs_slows_nobody_who_does_not_need_it(server, ob
                     assert second.imap(command).startswith(b"OK"), command
                     assert third.imap(command).startswith(b"OK"), command
             assert time.monotonic() - began < 5
+            assert first.silent(), "it waits for the store all the while"
         finally:
             objects.heal()
         assert first.answer().startswith(b"OK"), "it went on when the store did"
@@ -279,6 +280,7 @@ def test_a_full_disk_under_the_cache_is_passed_by(small, s3_server):
         assert "cache: bypassed for a minute" in server.log()
 
 
+@pytest.mark.heavy
 def test_a_full_disk_under_the_objects_defers_mail_and_lets_it_be_read(small):
     with running(EMBEDDED, storage={"path": small / "objects"}) as server:
         with LmtpClient(HOST, server.lmtp) as lmtp:
@@ -296,15 +298,20 @@ def test_a_full_disk_under_the_objects_defers_mail_and_lets_it_be_read(small):
             assert deliver(lmtp)[0].startswith(b"250")
 
 
+@pytest.mark.heavy
 def test_a_full_disk_under_the_rows_defers_mail_and_lets_it_be_read(small):
-    with running(EMBEDDED, database={"path": small / "rows" / "rows.sqlite"}) as server:
-        with opened(server) as imap, LmtpClient(HOST, server.lmtp) as lmtp:
-            assert deliver(lmtp)[0].startswith(b"250")
-            assert imap.imap(b"NOOP").startswith(b"OK")
-            fill(small / "filler")
-            # What is in the log of the database already takes a few more; then there is no room.
-            eventually(b"451", lambda: deliver(lmtp)[0][:3])
-            assert imap.imap(b"FETCH 1 (FLAGS BODY.PEEK[])").startswith(b"OK")
-            (small / "filler").unlink()
-            assert deliver(lmtp)[0].startswith(b"250")
-            assert imap.imap(b"STORE 1 +FLAGS (\\Seen)").startswith(b"OK")
+    rows = {"path": small / "rows" / "rows.sqlite"}
+    with (
+        running(EMBEDDED, database=rows) as server,
+        opened(server) as imap,
+        LmtpClient(HOST, server.lmtp) as lmtp,
+    ):
+        assert deliver(lmtp)[0].startswith(b"250")
+        assert imap.imap(b"NOOP").startswith(b"OK")
+        fill(small / "filler")
+        # What is in the log of the database already takes a few more; then there is no room.
+        eventually(b"451", lambda: deliver(lmtp)[0][:3])
+        assert imap.imap(b"FETCH 1 (FLAGS BODY.PEEK[])").startswith(b"OK")
+        (small / "filler").unlink()
+        assert deliver(lmtp)[0].startswith(b"250")
+        assert imap.imap(b"STORE 1 +FLAGS (\\Seen)").startswith(b"OK")

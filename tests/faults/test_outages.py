@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import shutil
 import socket
 import tempfile
@@ -93,6 +94,10 @@ class Dialogue:
     def send(self, command: bytes) -> None:
         """Send a command, whose answer is asked for later."""
         self._socket.sendall(b"tag " + command + b"\r\n")
+
+    def silent(self) -> bool:
+        """Whether no answer has come so far."""
+        return not select.select([self._socket], [], [], 0)[0]
 
     def answer(self) -> bytes:
         """The next tagged response without its tag, or a continuation request."""
