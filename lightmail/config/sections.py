@@ -113,7 +113,10 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True)
 class ImapConfig:
-    r"""``[imap]``. ``special_use_names`` gives mailboxes that clients make a special use: ``Sent Items = \Sent``."""
+    r"""``[imap]``. ``special_use_names`` gives mailboxes that clients make a special use: ``Sent Items = \Sent``.
+
+    ``deleted_tree`` shows what was expunged, mailbox by mailbox, below ``Deleted``; COPY from there restores.
+    """
 
     bind: str = setting("0.0.0.0", address)
     port: int = setting(143, _PORT)
@@ -122,6 +125,7 @@ class ImapConfig:
     max_connections: int = setting(10_000, _COUNT)
     session_timeout_seconds: int = setting(1800, _SECONDS, key="session_timeout")
     max_failed_attempts: int = setting(5, integer(1, 100))
+    deleted_tree: bool = setting(False, flag)
     special_use_names: Mapping[str, str] = setting(lambda: MappingProxyType({}), names)
 
 

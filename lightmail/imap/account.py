@@ -16,9 +16,10 @@ from twisted.mail import imap4
 from zope.interface import implementer
 
 from lightmail.errors import NoSuchMailbox
-from lightmail.imap import mutf7
+from lightmail.imap import deleted, mutf7
 from lightmail.imap.contracts import deferred
 from lightmail.imap.mailbox import SelectedMailbox
+from lightmail.imap.origins import StoreMailbox
 from lightmail.imap.patterns import matches, read_pattern
 from lightmail.imap.tokens import mailbox_name
 from lightmail.index.view import View
@@ -63,16 +64,17 @@ class MailAccount:
         self._opened: list[SelectedMailbox] = []
 
     async def open(self, name: str, read_only: bool) -> SelectedMailbox:
-        """Open a mailbox; whoever asked releases it. NoSuchMailbox."""
+        """Open a mailbox, or one of the `Deleted` tree; whoever asked releases it. NoSuchMailbox."""
         services, owner = self._services, self.owner
         mailbox = await services.database.read("select", stored.by_name_txn, owner.id, name)
         if mailbox is None:
-            raise NoSuchMailbox
+            return await deleted.open_mailbox(services, owner, name)
         recent = first_recent(mailbox)
         if recent and not read_only:
             recent = await claim_recent(services.transactions, owner, mailbox)
         index = await services.indexes.acquire(owner, mailbox)
-        return SelectedMailbox(services, owner, mailbox, index, View(index, recent), read_only)
+        origin = StoreMailbox(services, owner, index)
+        return SelectedMailbox(services, owner, mailbox, origin, View(index, recent), read_only)
 
     def logout(self) -> None:
         """Release every mailbox that `select` opened: the stock server closes but the last one, and not at its end."""

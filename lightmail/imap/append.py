@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from lightmail import points
 from lightmail.errors import Invalid, NoSuchDestination, TooBig
+from lightmail.imap import deleted
 from lightmail.imap.commands import AUTH, Command, Completion
 from lightmail.imap.flags import settable
 from lightmail.imap.tokens import Bad, Tokens
@@ -58,6 +59,7 @@ def _parse(tokens: Tokens) -> tuple[Target, Spool]:
 async def _mailbox(session: ImapServer, name: str) -> Mailbox:
     mailbox = await session.services.database.read("append target", stored.by_name_txn, session.owner.id, name)
     if mailbox is None:
+        await deleted.refuse(session.services, session.owner, name)
         raise NoSuchDestination
     return mailbox
 
@@ -70,6 +72,7 @@ async def _accept(session: ImapServer, tokens: Tokens, octets: int) -> Spool | N
     tokens.end()
     if octets > session.services.limits.append_octets:
         raise TooBig
+    await deleted.refuse(session.services, session.owner, target.name)
     await announce(session.services.transactions, session.owner, target.name, octets)
     if not octets:
         raise Invalid("A message has at least one octet.")

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from lightmail.errors import ExpungeIssued, NoSuchDestination, ReadOnly
+from lightmail.errors import ExpungeIssued, NoSuchDestination
+from lightmail.imap import deleted
 from lightmail.imap.commands import SELECT, Command, Completion
 from lightmail.imap.sequences import SequenceSet, write_set
 from lightmail.imap.tokens import Tokens
-from lightmail.operations import copy as operations
 from lightmail.store.mailboxes import by_name_txn
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def read_copy(tokens: Tokens) -> CopyArgs:
 async def _destination(session: ImapServer, name: str) -> MailboxId:
     found = await session.services.database.read("copy target", by_name_txn, session.owner.id, name)
     if found is None:
+        await deleted.refuse(session.services, session.owner, name)
         raise NoSuchDestination
     return found.id
 
@@ -58,8 +59,7 @@ async def run_copy(session: ImapServer, args: CopyArgs, by_uid: bool) -> Complet
     destination = await _destination(session, args.destination)
     if not uids:
         return _NOTHING
-    transactions = session.services.transactions
-    copied = await operations.copy(transactions, selected.account, selected.mailbox.id, uids, destination)
+    copied = await selected.transfer(uids, destination, moving=False)
     if copied.uids:
         return Completion(code=_copyuid(copied))
     if by_uid:
@@ -71,14 +71,13 @@ async def run_move(session: ImapServer, args: CopyArgs, by_uid: bool) -> Complet
     """Move the messages. COPYUID comes before the EXPUNGEs, which belong to the command and are not held back."""
     selected = session.mbox
     assert selected is not None
-    if selected.read_only:
-        raise ReadOnly
+    if not selected.gives_up:
+        selected.check_writable()
     uids = selected.rows(args.numbers, by_uid).uids
     destination = await _destination(session, args.destination)
     if not uids:
         return _NOTHING
-    transactions = session.services.transactions
-    moved = await operations.move(transactions, selected.account, selected.mailbox.id, uids, destination)
+    moved = await selected.transfer(uids, destination, moving=True)
     if moved.uids:
         session.untagged(b"OK", b"[%b]" % _copyuid(moved), b"Moved")
     elif not by_uid:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from lightmail.errors import ReadOnly
 from lightmail.imap.commands import OK, SELECT, Command, Completion, no_arguments
 from lightmail.imap.sequences import SequenceSet
 from lightmail.imap.tokens import Tokens
@@ -35,8 +34,8 @@ async def _expunge(session: ImapServer, uids: Sequence[int] | None) -> Completio
 
 async def run_expunge(session: ImapServer, args: None) -> Completion:
     r"""Remove all messages that are \Deleted."""
-    if session.mbox is not None and session.mbox.read_only:
-        raise ReadOnly
+    if session.mbox is not None:
+        session.mbox.check_writable()
     return await _expunge(session, None)
 
 
@@ -44,8 +43,7 @@ async def run_uid_expunge(session: ImapServer, numbers: SequenceSet) -> Completi
     r"""Remove the messages of a set that are \Deleted."""
     selected = session.mbox
     assert selected is not None
-    if selected.read_only:
-        raise ReadOnly
+    selected.check_writable()
     await selected.refresh()
     rows = selected.rows(numbers, by_uid=True)
     uids = [uid for uid, bits in zip(rows.uids, rows.flags, strict=True) if bits & DELETED]

@@ -18,7 +18,7 @@ log = Logger()
 
 async def _idle(session: ImapServer, args: None) -> Completion:
     selected = session.selected
-    watch = session.services.notifier.watch(selected.mailbox.id, session.wake) if selected is not None else None
+    watch = selected.watch(session.wake) if selected is not None else None
     try:
         session.proceed(b"idling")
         line = session.take_line()

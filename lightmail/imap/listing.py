@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lightmail.errors import Invalid
-from lightmail.imap import responses
+from lightmail.imap import deleted, responses
 from lightmail.imap.commands import AUTH, OK, Command, Completion
 from lightmail.imap.patterns import matches, read_pattern
 from lightmail.imap.tokens import Bad, Tokens
@@ -75,6 +75,7 @@ async def _list(session: ImapServer, listing: Listing) -> Completion:
         return OK
     account = session.owner
     mailboxes = await session.services.database.read("list", stored.list_txn, account.id)
+    mailboxes += await deleted.listed(session.services, account, listing.pattern)
     lines = _list_lines(mailboxes, listing, session.services.config.special_use_names)
     await _send(session, b"LIST", lines)
     return OK

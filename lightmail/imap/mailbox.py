@@ -17,7 +17,7 @@ from twisted.logger import Logger
 from twisted.mail import imap4
 from zope.interface import implementer
 
-from lightmail.errors import ExpungeIssued, MailError, ReadOnly
+from lightmail.errors import ExpungeIssued, MailError
 from lightmail.imap import responses
 from lightmail.imap.contracts import deferred
 from lightmail.imap.flags import settable
@@ -29,17 +29,17 @@ from lightmail.mime.dates import parse_internaldate
 from lightmail.model import HIERARCHY_DELIMITER, FlagMode
 from lightmail.operations.append import NewMessage
 from lightmail.operations.append import append as append_messages
-from lightmail.operations.copy import copy as copy_messages
 from lightmail.operations.expunge import expunge as expunge_messages
 from lightmail.operations.flags import store_flags
 
 if TYPE_CHECKING:
+    from lightmail.imap.origins import Closeable, Origin
     from lightmail.imap.services import ImapServices
     from lightmail.index.columns import Rows
-    from lightmail.index.mailbox import MailboxIndex
     from lightmail.index.view import Updates, View
-    from lightmail.model import Account, BlobRef, Mailbox, ObjectId
-    from lightmail.notify.hints import Watch
+    from lightmail.model import Account, BlobRef, Mailbox, MailboxId, ObjectId
+    from lightmail.notify.hints import Wake
+    from lightmail.operations.copy import Copied
 
 log = Logger()
 
@@ -55,7 +55,8 @@ class SelectedMailbox:
     """A mailbox that one session has open.
 
     ``account`` owns it, ``mailbox`` is its row as it was opened, ``index`` what the process knows of its messages,
-    ``view`` the session's numbering of them; ``read_only`` says that it was opened by EXAMINE.
+    ``view`` the session's numbering of them; ``read_only`` says that it was opened by EXAMINE, or never can be changed.
+    ``gives_up``: copying a message takes it out.
     """
 
     def __init__(
@@ -63,19 +64,21 @@ class SelectedMailbox:
         services: ImapServices,
         account: Account,
         mailbox: Mailbox,
-        index: MailboxIndex,
+        origin: Origin,
         view: View,
         read_only: bool,
     ) -> None:
         self.account: Final = account
         self.mailbox: Final = mailbox
-        self.index: Final = index
+        self.index: Final = origin.index
+        self.gives_up: Final = origin.gives_up
         self.view: Final = view
         self.read_only: Final = read_only
         self.released = False
         self._services = services
+        self._origin = origin
         self._listeners: list[Any] = []
-        self._watch: Watch | None = None
+        self._watch: Closeable | None = None
 
     def rows(self, numbers: SequenceSet, by_uid: bool) -> Rows:
         """What the index knows of the messages that a set names, ascending by number.
@@ -92,7 +95,20 @@ class SelectedMailbox:
 
         With `force` the store is asked even where no hint came: what another process committed a moment ago shows.
         """
-        await self._services.indexes.refresh(self.index, force=force)
+        await self._origin.refresh(force=force)
+
+    def watch(self, wake: Wake) -> Closeable:
+        """Call `wake` when there may be something new, until the watch is closed."""
+        return self._origin.watch(wake)
+
+    def check_writable(self) -> None:
+        """Raise the MailError that says why nothing can be changed, where that is so."""
+        if self.read_only:
+            raise self._origin.refusal()
+
+    async def transfer(self, uids: Sequence[int], destination: MailboxId, *, moving: bool) -> Copied:
+        """COPY or MOVE messages; those that are gone count for nothing. Raises MailError."""
+        return await self._origin.transfer(uids, destination, moving=moving)
 
     def release(self) -> None:
         """Let go of the index, once."""
@@ -102,7 +118,7 @@ class SelectedMailbox:
         if self._watch is not None:
             self._watch.close()
             self._watch = None
-        self._services.indexes.release(self.index)
+        self._origin.release()
 
     # IMailbox: what it is
 
@@ -159,7 +175,7 @@ class SelectedMailbox:
         """Tell an ``IMailboxListener`` of new messages and changed flags from now on."""
         self._listeners.append(listener)
         if self._watch is None and not self.released:
-            self._watch = self._services.notifier.watch(self.mailbox.id, self._woken)
+            self._watch = self.watch(self._woken)
 
     def removeListener(self, listener: Any) -> None:
         """Tell it no more; ValueError if it was not listening."""
@@ -216,8 +232,7 @@ class SelectedMailbox:
         self, messages: imap4.MessageSet, flags: Iterable[str], mode: int, uid: bool
     ) -> dict[int, list[str]]:
         """Change flags (mode 1 adds, -1 removes, 0 replaces); sequence number to flags of each message in the set."""
-        if self.read_only:
-            raise ReadOnly
+        self.check_writable()
         names = settable(flag.encode("ascii", "replace") for flag in flags)
         rows = self._rows(messages, uid)
         if rows.uids:
@@ -231,8 +246,7 @@ class SelectedMailbox:
     @deferred
     async def expunge(self) -> list[int]:
         r"""Remove the messages that are \Deleted; their sequence numbers, in the order to send them."""
-        if self.read_only:
-            raise ReadOnly
+        self.check_writable()
         await expunge_messages(self._services.transactions, self.account, self.mailbox.id, None)
         await self.refresh()
         updates = self.view.updates(may_expunge=True)
@@ -267,9 +281,7 @@ class SelectedMailbox:
     async def copy(self, messageObject: StoredMessage) -> int:
         """Copy a message that came from `fetch` of some mailbox of the same account into this one; its UID here."""
         source, uid = messageObject.mailbox, messageObject.getUID()
-        copied = await copy_messages(
-            self._services.transactions, self.account, source.mailbox.id, [uid], self.mailbox.id
-        )
+        copied = await source.transfer([uid], self.mailbox.id, moving=False)
         if not copied.uids:
             raise ExpungeIssued
         return copied.uids[0]

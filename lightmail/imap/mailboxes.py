@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from lightmail.errors import Invalid, LimitReached, MailError, NoSuchMailbox
-from lightmail.imap import mutf7, responses
+from lightmail.errors import Invalid, LimitReached, MailError
+from lightmail.imap import deleted, mutf7, responses
 from lightmail.imap.commands import AUTH, OK, Command, Completion, no_arguments
 from lightmail.imap.tokens import Bad, Tokens
 from lightmail.model import HIERARCHY_DELIMITER
@@ -90,11 +90,13 @@ def check_name(session: ImapServer, name: str) -> None:
 
 async def _create(session: ImapServer, creation: Creation) -> Completion:
     check_name(session, creation.name)
+    await deleted.refuse(session.services, session.owner, creation.name)
     await operations.create(session.services.transactions, session.owner, creation.name, creation.special_use)
     return OK
 
 
 async def _delete(session: ImapServer, name: str) -> Completion:
+    await deleted.refuse(session.services, session.owner, name)
     await operations.delete(session.services.transactions, session.owner, name)
     if session.selected is not None and session.selected.mailbox.name == name:
         session.deselect()
@@ -113,6 +115,7 @@ def _parse_rename(tokens: Tokens) -> tuple[str, str]:
 async def _rename(session: ImapServer, names: tuple[str, str]) -> Completion:
     old, new = names
     check_name(session, new)
+    await deleted.refuse(session.services, session.owner, old, new)
     depth = session.services.limits.mailbox_depth
     await operations.rename(session.services.transactions, session.owner, old, new, depth)
     return OK
@@ -146,7 +149,7 @@ async def _status(session: ImapServer, args: tuple[str, list[bytes]]) -> Complet
     database = session.services.database
     status = await epochs.read(database, "status", stored.status_txn, session.owner.id, name, counts)
     if status is None:
-        raise NoSuchMailbox
+        status = await deleted.status(session.services, session.owner, name)
     values = [b"%b %d" % (item, getattr(status, STATUS_ITEMS[item])) for item in items]
     session.untagged(b"STATUS", responses.mailbox(name), responses.parenthesized(values))
     return OK

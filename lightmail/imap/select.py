@@ -23,8 +23,8 @@ def _parse_name(tokens: Tokens) -> bytes:
 
 
 async def _select(session: ImapServer, name: bytes) -> Completion:
-    await _open(session, name, read_only=False)
-    return Completion(code=b"READ-WRITE")
+    selected = await _open(session, name, read_only=False)
+    return Completion(code=b"READ-ONLY" if selected.read_only else b"READ-WRITE")
 
 
 async def _examine(session: ImapServer, name: bytes) -> Completion:
@@ -32,7 +32,7 @@ async def _examine(session: ImapServer, name: bytes) -> Completion:
     return Completion(code=b"READ-ONLY")
 
 
-async def _open(session: ImapServer, name: bytes, read_only: bool) -> None:
+async def _open(session: ImapServer, name: bytes, read_only: bool) -> SelectedMailbox:
     """Open `name` and say what is in it. A mailbox that was open is closed even where this fails (RFC 3501, 6.3.1)."""
     session.deselect()
     if session.account is None:
@@ -40,6 +40,7 @@ async def _open(session: ImapServer, name: bytes, read_only: bool) -> None:
     selected = await session.account.open(mailbox_name(name), read_only)
     session.select(selected)
     await session.write(_greeting(selected))
+    return selected
 
 
 def _greeting(selected: SelectedMailbox) -> bytes:

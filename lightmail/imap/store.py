@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from lightmail.errors import MailError, ReadOnly
+from lightmail.errors import MailError
 from lightmail.imap.commands import OK, SELECT, Command, Completion
 from lightmail.imap.fetch.items import FLAGS
 from lightmail.imap.fetch.plan import INDEX_MESSAGES, make_plan
@@ -70,8 +70,7 @@ async def run_store(session: ImapServer, args: StoreArgs, by_uid: bool) -> Compl
     """
     selected = session.mbox
     assert selected is not None
-    if selected.read_only:
-        raise ReadOnly
+    selected.check_writable()
     rows = selected.rows(args.numbers, by_uid)
     if not rows.uids:
         return OK

@@ -33,7 +33,7 @@ async def announce(session: ImapServer, selected: SelectedMailbox, may_expunge: 
     Costs next to nothing while nothing changes. Raises a MailError before anything is sent, or not at all.
     """
     index, view = selected.index, selected.view
-    await session.services.indexes.refresh(index)
+    await selected.refresh()
     if view.unannounced and not selected.read_only:
         await _claim(session, selected)
     updates = view.updates(may_expunge)

@@ -4,6 +4,7 @@ A transcript is a sequence of lines::
 
     # a comment
     @limits bad_commands=5                           bounds of the server's configuration
+    @imap deleted_tree                               switches of [imap] that are on
     @account alice@example.org secret quota=5000     make an account
     C1: a1 LOGIN alice@example.org secret            send a line on connection 1, opened when it is first named
     S1: a1 OK [CAPABILITY …] Logged in               the next line that connection 1 receives
@@ -246,7 +247,7 @@ class Run:
 def read(text: str) -> Iterator[Step]:
     """The steps of a transcript."""
     for row, line in enumerate(text.splitlines(), 1):
-        if not line.strip() or line.startswith(("#", "@limits ")):
+        if not line.strip() or line.startswith(("#", "@limits ", "@imap ")):
             continue
         if line.startswith("@"):
             words = line[1:].split()
@@ -257,6 +258,11 @@ def read(text: str) -> Iterator[Step]:
         if match is None:
             raise ValueError(f"row {row} is no line of a transcript: {line}")
         yield Step(row, match["kind"], int(match["number"]), match["text"], skip=match["mode"] == "~")
+
+
+def switches(text: str) -> dict[str, bool]:
+    """What the ``@imap`` lines of a transcript turn on."""
+    return {word: True for line in text.splitlines() if line.startswith("@imap ") for word in line.split()[1:]}
 
 
 def limits(text: str) -> dict[str, int]:
