@@ -152,12 +152,19 @@ def test_an_object_store_that_hangs_slows_nobody_who_does_not_need_it(server, ob
 
 
 def test_without_the_database_there_are_answers_and_no_lost_passwords(server, database):
-    with opened(server) as selected:
+    with opened(server) as selected, Dialogue(server.pop3) as maildrop:
+        maildrop.pop3(b"USER bob@example.org")
+        assert maildrop.pop3(b"PASS secret").startswith(b"+OK")
         assert selected.imap(b"FETCH 1 BODY.PEEK[]").startswith(b"OK")
         assert selected.imap(b"STORE 1 -FLAGS (\\Seen)").startswith(b"OK")
         with without(database):
             assert selected.imap(b"FETCH 1 BODY[]").startswith(b"OK"), "the octets are here; only \\Seen cannot be kept"
-            assert selected.imap(b"STORE 1 +FLAGS (\\Seen)") == b"NO [UNAVAILABLE] " + LATER
+            for command in (b"FETCH 1:* (UID FLAGS INTERNALDATE RFC822.SIZE)", b"SEARCH FLAGGED", b"NOOP"):
+                assert selected.imap(command).startswith(b"OK"), command
+            for command in (b"STORE 1 +FLAGS (\\Seen)", b"STATUS Sent (MESSAGES)"):
+                assert selected.imap(command) == b"NO [UNAVAILABLE] " + LATER
+            assert maildrop.pop3(b"STAT").startswith(b"+OK 1 ")
+            assert maildrop.pop3(b"UIDL 1").startswith(b"+OK")
             with Dialogue(server.imap) as stranger:
                 assert stranger.imap(b"CAPABILITY").startswith(b"OK")
                 for user in (USER, b"nobody@example.org"):
