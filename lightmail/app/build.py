@@ -29,6 +29,8 @@ from lightmail.imap.services import ImapServices
 from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
 from lightmail.jobs.epochs import Epochs
+from lightmail.jobs.garbage.collector import Collector, steps
+from lightmail.jobs.garbage.service import Garbage
 from lightmail.jobs.journal.service import JOURNAL_STOP_SECONDS, CountedHints, JournalService
 from lightmail.jobs.quota_notice import read_notice
 from lightmail.jobs.quotas import QuotaWarnings
@@ -81,8 +83,8 @@ def make_service(config: Config, reactor: Any) -> OrderedService:
     tls: list[CertificateOptions] = []
 
     def privileged() -> None:
-        if not any((config.imap, config.pop3, config.lmtp, config.api)):
-            raise StartupError("no service is configured; add [imap], [pop3], [lmtp] or [api]")
+        if not any((config.imap, config.pop3, config.lmtp, config.api, config.garbage, config.journal)):
+            raise StartupError("no service is configured; add [imap], [pop3], [lmtp], [api], [garbage] or [journal]")
         prepare_directory(config.system)
         if config.tls is not None:
             if config.embedded and make_self_signed(config.tls, config.system.hostname):
@@ -124,7 +126,6 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
 
     poll = Poll(notifier, lambda ids: database.read("poll", mailboxes.modseqs_txn, ids), reactor=reactor)
     await parts.start(service_part("notify", poll))
-    await parts.start(service_part("housekeeping", Housekeeping(database, reactor=reactor)))
 
     hashing = BoundedPool(
         "passwords", limits.password_threads or os.cpu_count() or 1, limits.password_queue, reactor=reactor
@@ -174,11 +175,21 @@ async def _start_workers(config: Config, parts: Parts, backends: _Backends, reac
             reactor=reactor,
         )
         await parts.start(service_part("quota warnings", warnings))
+    await parts.start(_collecting_part(config, backends, reactor))
     if config.journal is not None:
         journal = JournalService(
             backends.database, backends.objects, backends.pool, config.journal, backends.hints, reactor=reactor
         )
         await parts.start(Part("journal", journal.start, journal.stop, JOURNAL_STOP_SECONDS))
+
+
+def _collecting_part(config: Config, backends: _Backends, reactor: Any) -> Part:
+    """The collector, or what of its work every server does."""
+    if config.garbage is None:
+        return service_part("housekeeping", Housekeeping(backends.database, reactor=reactor))
+    made = steps(backends.transactions, backends.objects, backends.pool)
+    collector = Collector(config.garbage, backends.database, made, backends.epochs.begin_pass)
+    return service_part("garbage", Garbage(collector, config.garbage, reactor=reactor))
 
 
 def _blobs(config: Config, store: ObjectStore, pool: BoundedPool, writers: Writers) -> Blobs:

@@ -67,6 +67,7 @@ EMBEDDED: Final[dict[str, dict[str, str]]] = {
     "pop3": {"bind": "127.0.0.1", "port": "1110", "ssl_port": "1995"},
     "lmtp": {"bind": "127.0.0.1", "port": "1024"},
     "api": {"bind": "127.0.0.1", "port": "8080"},
+    "garbage": {},
     "journal": {},
 }
 

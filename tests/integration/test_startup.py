@@ -68,7 +68,7 @@ def test_no_service(server):
     for section in ("imap", "pop3", "lmtp", "api"):
         server.sections.pop(section)
     server.write_config()
-    assert refusal(server) == "no service is configured; add [imap], [pop3], [lmtp] or [api]"
+    assert refusal(server) == "no service is configured; add [imap], [pop3], [lmtp], [api], [garbage] or [journal]"
 
 
 def test_port_in_use(server):
