@@ -70,9 +70,9 @@ async def add_aliases(tx: Transactions, aliases: Sequence[tuple[str, str, int]])
     await _write(tx, recovery.insert_aliases_txn, aliases)
 
 
-async def add_account(tx: Transactions, account: AccountRow, subscriptions: Sequence[str]) -> int:
-    """Insert an account; its id."""
-    return await _write(tx, recovery.insert_account_txn, account, subscriptions)
+async def add_accounts(tx: Transactions, accounts: Sequence[tuple[AccountRow, Sequence[str]]]) -> Mapping[bytes, int]:
+    """Insert accounts with what they are subscribed to, at most some hundred; their ids by uuid."""
+    return await _write(tx, recovery.insert_accounts_txn, accounts)
 
 
 async def add_mailboxes(tx: Transactions, mailboxes: Sequence[MailboxRow]) -> None:

@@ -95,10 +95,9 @@ _ACCOUNT: Final = (
 _SUBSCRIPTION: Final = "INSERT INTO subscriptions (account, name) VALUES (%s, %s)"
 
 
-def insert_account_txn(cursor: Cursor, account: AccountRow, subscriptions: Sequence[str]) -> int:
-    """Insert an account, without usage; its id."""
-    cursor.execute(
-        _ACCOUNT,
+def insert_accounts_txn(cursor: Cursor, accounts: Sequence[tuple[AccountRow, Sequence[str]]]) -> dict[bytes, int]:
+    """Insert accounts, without usage, and what they are subscribed to; their ids by uuid."""
+    rows = [
         (
             account.uuid,
             account.address.encode(),
@@ -111,15 +110,21 @@ def insert_account_txn(cursor: Cursor, account: AccountRow, subscriptions: Seque
             account.meta_seq,
             account.created_at,
             account.deleted_at,
-        ),
+        )
+        for account, _ in accounts
+    ]
+    uuids = padded([account.uuid for account, _ in accounts])
+    *_, found = cursor.script(
+        [
+            *_inserts(_ACCOUNT, rows),
+            (with_list("SELECT uuid, id FROM accounts WHERE uuid IN ({list})", len(uuids)), uuids),
+        ]
     )
-    cursor.execute("SELECT id FROM accounts WHERE uuid = %s", (account.uuid,))
-    row = cursor.fetchone()
-    if row is None:
-        raise LookupError("the account that was just inserted is not there")
-    if subscriptions:
-        cursor.script(_inserts(_SUBSCRIPTION, [(row[0], name.encode()) for name in subscriptions]))
-    return int(row[0])
+    ids = {bytes(row[0]): int(row[1]) for row in found.rows}
+    names = [(ids[account.uuid], name.encode()) for account, subscriptions in accounts for name in subscriptions]
+    if names:
+        cursor.script(_inserts(_SUBSCRIPTION, names))
+    return ids
 
 
 # What was told of a mailbox before can no longer be told one by one: forgotten_modseq is its highest.

@@ -1,4 +1,4 @@
-"""Writing the rows: accounts with their mailboxes and messages, one account after another.
+"""Writing the rows: accounts with their mailboxes and messages, some accounts at a time.
 
 **UIDVALIDITY is new in every mailbox.** Nothing in a bucket can show that its journal is final: any process may have
 committed after the last round. UIDs above the last journalled one may have been told to clients, and must not come to
@@ -21,7 +21,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -41,7 +41,8 @@ LOST_DOMAIN: Final = "lost-and-found.invalid"
 # No password hashes to this.
 _NO_PASSWORD: Final = "!"
 _ROWS_AT_ONCE: Final = 1024
-_MAILBOXES_AT_ONCE: Final = 100
+_ACCOUNTS_AT_ONCE: Final = 100
+_MAILBOXES_AT_ONCE: Final = 200
 _ALIASES_AT_ONCE: Final = 1000
 
 Progress = Callable[[str, int, int], None]
@@ -106,9 +107,9 @@ class Rebuilding:
         self._made = await recovery.add_domains(self._tx, await self._pool.run(self._domains))
         await self._add_aliases()
         owners: list[bytes] = await self._pool.run(self._owners)
-        for done, owner in enumerate(owners):
-            await self._add_account(owner)
-            progress("accounts", done + 1, len(owners))
+        for start in range(0, len(owners), _ACCOUNTS_AT_ONCE):
+            await self._add_accounts(owners[start : start + _ACCOUNTS_AT_ONCE])
+            progress("accounts", min(start + _ACCOUNTS_AT_ONCE, len(owners)), len(owners))
         await recovery.finish(self._tx, self._usage, self._highest)
 
     def _admit_lost(self) -> None:
@@ -149,8 +150,32 @@ class Rebuilding:
         found = self._rows.execute("SELECT uuid FROM account ORDER BY deleted_at > 0, epoch DESC, meta_seq DESC, uuid")
         return [row[0] for row in found]
 
-    async def _add_account(self, owner: bytes) -> None:
-        record, boxes = await self._pool.run(self._read_account, owner)
+    async def _add_accounts(self, owners: Sequence[bytes]) -> None:
+        read = await self._pool.run(lambda: [self._read_account(owner) for owner in owners])
+        ids = await recovery.add_accounts(
+            self._tx, [(self._account_row(*each), _subscriptions(*each)) for each in read]
+        )
+        boxes = [(ids[owner], box) for owner, _, found in read for box in found]
+        for start in range(0, len(boxes), _MAILBOXES_AT_ONCE):
+            piece = boxes[start : start + _MAILBOXES_AT_ONCE]
+            await recovery.add_mailboxes(self._tx, [_mailbox_row(account, box) for account, box in piece])
+        used = {account: [0, 0] for account in ids.values()}
+        rows = (row for account, box in boxes for row in self._messages(account, box))
+        while page := await self._pool.run(_take, rows, _ROWS_AT_ONCE):
+            await recovery.add_messages(self._tx, page)
+            for row in page:
+                if row[9]:
+                    self.result.expunged += 1
+                else:
+                    used[row[0]][0] += row[8]
+                    used[row[0]][1] += 1
+        self.result.accounts += len(read)
+        self.result.mailboxes += sum(1 for _, box in boxes if not box.deleted_at)
+        self.result.messages += sum(messages for _, messages in used.values())
+        self._usage += [(account, octets, messages) for account, (octets, messages) in used.items()]
+
+    def _account_row(self, owner: bytes, record: dict[str, Any], boxes: list[_Box]) -> AccountRow:
+        """The account's row; its mailboxes get their UIDVALIDITYs."""
         base = max(int(time.time()), record.get("next_uidvalidity", 0), *(box.uidvalidity for box in boxes), 0) + JUMP
         for place, box in enumerate(boxes):
             box.uidvalidity = base + place
@@ -161,8 +186,7 @@ class Rebuilding:
                 record["active"] = False
                 self.result.lost_accounts.append(LostAccount(owner.hex(), address))
             self._addresses.add(address)
-        subscriptions = sorted(set(record.get("subscriptions", ())) | {box.name for box in boxes if box.number is None})
-        row = AccountRow(
+        return AccountRow(
             owner,
             address,
             self._made.get(address.rpartition("@")[2], 0),
@@ -175,28 +199,8 @@ class Rebuilding:
             record.get("created_at", int(time.time() * 1_000_000)),
             record["deleted_at"],
         )
-        account = await recovery.add_account(self._tx, row, subscriptions)
-        await self._add_mailboxes(account, boxes)
-        self.result.accounts += 1
 
-    async def _add_mailboxes(self, account: int, boxes: list[_Box]) -> None:
-        octets = messages = 0
-        for start in range(0, len(boxes), _MAILBOXES_AT_ONCE):
-            piece = boxes[start : start + _MAILBOXES_AT_ONCE]
-            await recovery.add_mailboxes(self._tx, [_mailbox_row(account, box) for box in piece])
-            for box in piece:
-                rows = self._messages(account, box)
-                while page := await self._pool.run(_take, rows, _ROWS_AT_ONCE):
-                    await recovery.add_messages(self._tx, page)
-                    live = [row[8] for row in page if not row[9]]
-                    octets += sum(live)
-                    messages += len(live)
-                    self.result.expunged += len(page) - len(live)
-            self.result.mailboxes += sum(1 for box in piece if not box.deleted_at)
-        self.result.messages += messages
-        self._usage.append((account, octets, messages))
-
-    def _read_account(self, owner: bytes) -> tuple[dict[str, Any], list[_Box]]:
+    def _read_account(self, owner: bytes) -> tuple[bytes, dict[str, Any], list[_Box]]:
         (packed,) = self._rows.execute("SELECT record FROM account WHERE uuid = ?", (owner,)).fetchone()
         record: dict[str, Any] = json.loads(packed)
         found = self._rows.execute(
@@ -214,7 +218,7 @@ class Rebuilding:
             box.arrivals = self._arrivals(owner, box)
             last = self._last_uid(box.number)
             box.uidnext = max(box.uidnext, last + 1)
-        return record, sorted(boxes, key=lambda box: box.id)
+        return owner, record, sorted(boxes, key=lambda box: box.id)
 
     def _box(self, number: int, id_: int, record: dict[str, Any], names: set[tuple[str, int]]) -> _Box:
         name, deleted_at = record["name"], record["deleted_at"]
@@ -283,6 +287,11 @@ class Rebuilding:
         for uid, (object_, born_us, internaldate_us, octets) in enumerate(box.arrivals, box.uidnext):
             self.result.arrivals += 1
             yield (account, box.id, uid, box.modseq, object_, 0, internaldate_us, born_us, octets, 0, None)
+
+
+def _subscriptions(_owner: bytes, record: dict[str, Any], boxes: list[_Box]) -> list[str]:
+    """What it was subscribed to, and mailboxes that are made now: whoever lists subscriptions alone must see them."""
+    return sorted(set(record.get("subscriptions", ())) | {box.name for box in boxes if box.number is None})
 
 
 def _mailbox_row(account: int, box: _Box) -> MailboxRow:
