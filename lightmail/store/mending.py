@@ -307,14 +307,10 @@ _REMOVE: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("journal-mark-without-account", "journal_marks", "accounts", ("account",)),
         ("quota-warning-without-account", "quota_warnings", "accounts", ("account", "kind")),
         ("unused-keyword-without-mailbox", "unused_keywords", "mailboxes", ("mailbox", "flag_bit")),
+        ("deleted-view-without-account", "deleted_views", "accounts", ("account", "name")),
         ("domain-limit-without-domain", "domain_limits", "domains", ("domain",)),
     )
 }
-_REMOVE["deleted-view-without-account"] = (
-    "DELETE FROM deleted_views WHERE id = %s"
-    " AND NOT EXISTS (SELECT 1 FROM accounts p WHERE p.id = deleted_views.account)",
-    ("id",),
-)
 _REMOVE["deleted-uid-without-message"] = (
     "DELETE FROM deleted_uids WHERE deleted_view = %s AND deleted_uid = %s AND NOT (EXISTS"
     " (SELECT 1 FROM messages p WHERE p.mailbox = deleted_uids.mailbox AND p.uid = deleted_uids.uid)"

@@ -286,14 +286,6 @@ DANGLING: Final[tuple[Survey, ...]] = (
     _dangling("domain-limit-without-domain", "domain_limits", "domain", "domains"),
     _dangling("deleted-view-without-account", "deleted_views", "account", "accounts", "name", account=True),
     Survey(
-        table="deleted_views t",
-        key="t.id",
-        columns={"id": "t.id", "account": "t.account"},
-        joins="LEFT JOIN accounts p ON p.id = t.account",
-        conditions={"deleted-view-without-account": "p.id IS NULL"},
-        of_account="t.account = %s",
-    ),
-    Survey(
         table="deleted_uids t",
         key="t.deleted_view",
         columns={
