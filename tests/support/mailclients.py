@@ -53,10 +53,11 @@ class Connection:
 
 
 class ImapClient(Connection):
-    """Commands and the responses that complete them. ``untagged`` has those that came before the last of these."""
+    """Commands and the responses that complete them: ``answer`` is the last of these, ``untagged`` came before it."""
 
     def __init__(self, host: str, port: int, timeout_seconds: float = 120) -> None:
         self.untagged: list[bytes] = []
+        self.answer = b""
         super().__init__(host, port, timeout_seconds)
 
     def response(self) -> bytes:
@@ -75,7 +76,8 @@ class ImapClient(Connection):
         while True:
             said = self.response()
             if said.startswith(b"t "):
-                return said[2:]
+                self.answer = said[2:]
+                return self.answer
             if said.startswith(b"+") and literal is not None:
                 self.send(literal + b"\r\n")
             else:

