@@ -9,13 +9,13 @@ import random
 import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from twisted.internet import reactor
 
-from lightmail.config import StorageConfig
+from lightmail.config import S3Config, StorageConfig
 from lightmail.errors import Corruption, MailError, Unavailable
 from lightmail.model import BlobRef, MailboxId, StoredBlob
 from lightmail.objects.backends import ObjectMissing, ObjectStore, open_store
@@ -23,11 +23,14 @@ from lightmail.objects.blobs import Blobs
 from lightmail.objects.cache import DiskCache, MemoryCache
 from lightmail.objects.codecs import READERS
 from lightmail.objects.container import describe
+from lightmail.objects.datagrams import BLOB_OCTETS
 from lightmail.objects.keys import born_us
 from lightmail.objects.spool import Spools
+from lightmail.objects.writers import Writers, open_writers
 from lightmail.threads import BoundedPool
 from tests.contract.test_objects_stores import s3_config
 from tests.support.reactor import call, run
+from tests.support.writers import started
 
 ACCOUNT = bytes(range(16))
 OTHER = bytes(range(16, 32))
@@ -38,14 +41,22 @@ MIB = 1 << 20
 
 @dataclass
 class Bench:
-    """A pool, a store and spools; `blobs` makes the thing under test."""
+    """A pool, a store and spools; `blobs` makes the thing under test, with a writer process where there are `processes`."""
 
     pool: BoundedPool
     store: ObjectStore
     spools: Spools
     directory: Path
+    storage: StorageConfig
+    s3: S3Config | None
+    processes: int
+    writers: list[Writers] = field(default_factory=list)
 
     def blobs(self, codec: str = "zstd", **options: object) -> Blobs:
+        if self.processes:
+            storage = dataclasses.replace(self.storage, compression=codec, writer_processes=self.processes)
+            self.writers.append(started(open_writers(storage, self.s3, 4, reactor=reactor)))
+            options["writers"] = self.writers[-1]
         return Blobs(self.store, self.pool, codec=codec, **options)  # type: ignore[arg-type]
 
     def write(self, blobs: Blobs, message: bytes, prepend: bytes = b"") -> StoredBlob:
@@ -65,14 +76,32 @@ class Bench:
 
 @pytest.fixture(params=["memory", "directory", pytest.param("s3", marks=pytest.mark.s3)])
 def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    driver: str = request.param
+    driver, _, processes = request.param.partition("+")
     s3 = s3_config(request.getfixturevalue("s3_server"), f"test-{os.urandom(6).hex()}") if driver == "s3" else None
-    store = open_store(StorageConfig(driver=driver, path=str(tmp_path / "objects")), s3)
+    storage = StorageConfig(driver=driver, path=str(tmp_path / "objects"))
+    store = open_store(storage, s3)
     store.check()
     pool = BoundedPool("objects", threads=4, queue=100, reactor=reactor)
     call(pool.start)
-    yield Bench(pool, store, Spools(pool, str(tmp_path)), tmp_path)
+    made = Bench(pool, store, Spools(pool, str(tmp_path)), tmp_path, storage, s3, 1 if processes else 0)
+    yield made
+    for writers in made.writers:
+        run(writers.stop())
     run(pool.stop())
+
+
+# For tests of writing; each start of a process takes a while.
+by_threads_and_by_a_process = pytest.mark.parametrize(
+    "bench",
+    [
+        "memory",
+        "directory",
+        "directory+process",
+        pytest.param("s3", marks=pytest.mark.s3),
+        pytest.param("s3+process", marks=pytest.mark.s3),
+    ],
+    indirect=True,
+)
 
 
 def ref_of(stored: StoredBlob, account: bytes = ACCOUNT) -> BlobRef:
@@ -87,9 +116,10 @@ def message(octets: int, seed: int = 0) -> bytes:
     return (HEADER + text[:half] + source.randbytes(octets - half))[:octets]
 
 
-SIZES = [0, 1, 10_000, MIB - 1, MIB, MIB + 1, 3 * MIB, 3 * MIB + 777]
+SIZES = [0, 1, 10_000, BLOB_OCTETS, BLOB_OCTETS + 1, MIB - 1, MIB, MIB + 1, 3 * MIB, 3 * MIB + 777]
 
 
+@by_threads_and_by_a_process
 @pytest.mark.parametrize("codec", ["zstd", "gzip", "lz4", "none"])
 def test_blobs_of_all_sizes_come_back_and_describe_themselves(bench: Bench, codec: str) -> None:
     blobs = bench.blobs(codec)
@@ -120,6 +150,7 @@ def test_every_range_is_the_slice(bench: Bench, codec: str) -> None:
         assert data == body[start:stop], (start, stop)
 
 
+@by_threads_and_by_a_process
 def test_what_is_prepended_stands_in_front(bench: Bench) -> None:
     blobs = bench.blobs()
     for body in (message(5000), message(2 * MIB)):
@@ -130,6 +161,7 @@ def test_what_is_prepended_stands_in_front(bench: Bench) -> None:
         assert stored.sha256 == hashlib.sha256(trace + body).digest()
 
 
+@by_threads_and_by_a_process
 def test_one_spool_serves_several_objects(bench: Bench) -> None:
     async def scenario() -> list[bytes]:
         spool = bench.spools.new()
@@ -145,6 +177,7 @@ def test_one_spool_serves_several_objects(bench: Bench) -> None:
     assert run(scenario()) == [b"Delivered-To: a\r\n" + HEADER, b"Delivered-To: b\r\n" + HEADER]
 
 
+@by_threads_and_by_a_process
 def test_a_key_is_fresh_and_tells_when_it_was_born(bench: Bench) -> None:
     blobs = bench.blobs(clock=lambda: 1_700_000_000.123456)
     first, second = bench.write(blobs, HEADER), bench.write(blobs, HEADER)
@@ -250,6 +283,7 @@ def test_a_full_queue_is_unavailable_for_each(bench: Bench) -> None:
     assert [type(result) for result in results] == [Unavailable] * 3
 
 
+@by_threads_and_by_a_process
 @pytest.mark.parametrize(("codec", "tool"), [("zstd", "zstd"), ("none", "zstd"), ("gzip", "gzip"), ("lz4", "lz4")])
 def test_the_format_s_own_tool_gives_the_exact_message(bench: Bench, codec: str, tool: str) -> None:
     blobs = bench.blobs(codec)
