@@ -104,11 +104,12 @@ def _as_the_row_says(store: ObjectStore, ref: BlobRef) -> tuple[str, ObjectHeade
     if ref.frames:
         frames = Frames.unpack(ref.frames)
         rendering = _rendered(_expanded(store, codec, ref, frames), ref.octets, ref.sha256)
-        front = store.read(ref.key, 0, frames.offsets[0])
-        tail = store.read(ref.key, frames.offsets[-1], ref.stored_octets + 1) if ref.stored_octets else b""
-        header, problem = _own_front(codec, front, ref)
-        if not problem and tail != seek_table(codec, frames, ref.octets):
+        table, end = seek_table(codec, frames, ref.octets), frames.offsets[-1]
+        header, problem = _own_front(codec, store.read(ref.key, 0, frames.offsets[0]), ref)
+        if not problem and store.read(ref.key, end, end + len(table) + 1) != table:
             problem = "its seek table is not the one that belongs to it"
+        if not problem and end + len(table) != ref.stored_octets:
+            problem = "its length is not what the row says"
         return problem, header, rendering
     if ref.octets > FRAME_OCTETS or ref.stored_octets > _LARGEST_SMALL:
         raise Corruption
