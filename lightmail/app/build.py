@@ -48,7 +48,7 @@ from lightmail.operations.recovery import require_whole
 from lightmail.operations.transactions import Transactions
 from lightmail.pop3.factory import Pop3Factory
 from lightmail.pop3.services import Pop3Services
-from lightmail.store import accounts, mailboxes
+from lightmail.store import accounts
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
@@ -68,6 +68,7 @@ class _Backends:
     transactions: Transactions
     epochs: Epochs
     notifier: Notifier
+    indexes: Indexes
     hints: CountedHints
     objects: ObjectStore
     pool: BoundedPool
@@ -124,7 +125,9 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
     writers = open_writers(config.storage, config.s3, limits.object_threads, reactor=reactor)
     await parts.start(_writers_part(writers))
 
-    poll = Poll(notifier, lambda ids: database.read("poll", mailboxes.modseqs_txn, ids), reactor=reactor)
+    indexes = Indexes(database, notifier, limits.index_octets, reactor=reactor)
+    indexes.when_behind(epochs.lost_tail)
+    poll = Poll(notifier, indexes.modseqs, reactor=reactor)
     await parts.start(service_part("notify", poll))
 
     hashing = BoundedPool(
@@ -150,6 +153,7 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
         transactions=transactions,
         epochs=epochs,
         notifier=notifier,
+        indexes=indexes,
         hints=hints,
         objects=store,
         pool=pool,
@@ -212,7 +216,7 @@ def _factories(config: Config, backends: _Backends, tls: Any, reactor: Any) -> d
     """The factory of each configured service. IMAP and POP3 share the indexes."""
     factories: dict[str, Any] = {}
     limits, database = config.limits, backends.database
-    indexes = Indexes(database, backends.notifier, limits.index_octets, reactor=reactor)
+    indexes = backends.indexes
     rendered = RenderedCache(database, limits.rendered_octets)
     backends.epochs.when_raised(rendered.clear)
     if config.imap is not None:

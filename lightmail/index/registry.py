@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from typing import Any, Final, TypeAlias
 
-from lightmail.errors import NoSuchMailbox
+from lightmail.errors import MailError, NoSuchMailbox
 from lightmail.flights import Flight
 from lightmail.index.columns import Row
 from lightmail.index.mailbox import MailboxIndex
@@ -16,8 +17,12 @@ from lightmail.store import epochs
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
 from lightmail.store.faults import Forgotten
-from lightmail.store.messages import Snapshot, all_txn, changes_txn
+from lightmail.store.mailboxes import modseqs_txn
+from lightmail.store.messages import Changes, Snapshot, all_txn, changes_txn
 from lightmail.turns import Turn
+
+# Finds out whether a mailbox has lost changes up to a MODSEQ, and does what has to be done then.
+Doubt: TypeAlias = Callable[[MailboxId, int], Awaitable[None]]
 
 # Rows taken before other work gets its turn: about 2 ms.
 _SLICE: Final = 4000
@@ -61,11 +66,31 @@ class Indexes:
         self._notifier = notifier
         self._bound = octets
         self._reactor = reactor
+        self._doubt: Doubt | None = None
         self._entries: dict[MailboxId, _Entry] = {}
         self._retired: dict[MailboxIndex, _Entry] = {}
         # Entries without a holder, those longest unused first.
         self._idle: dict[MailboxId, _Entry] = {}
         self._idle_octets = 0
+
+    def when_behind(self, doubt: Doubt) -> None:
+        """Have `doubt` awaited where the store is behind what an index has read of it: it may have lost its tail."""
+        self._doubt = doubt
+
+    async def modseqs(self, mailboxes: Sequence[MailboxId]) -> dict[MailboxId, int]:
+        """The highest MODSEQ of mailboxes, for the poll; what is behind an index is looked into. Raises Unavailable."""
+        known = {of: index.highest_modseq for of in mailboxes if (index := self._held(of)) is not None}
+        found = await self._database.read("poll", modseqs_txn, mailboxes)
+        for mailbox, modseq in known.items():
+            if found.get(mailbox, modseq) < modseq and (index := self._held(mailbox)) is not None:
+                with suppress(MailError):
+                    await self.refresh(index, force=True)
+        return found
+
+    def _held(self, mailbox: MailboxId) -> MailboxIndex | None:
+        """The index of a mailbox, if it is loaded and somebody holds it."""
+        entry = self._entries.get(mailbox)
+        return entry.index if entry is not None and entry.holders else None
 
     async def acquire(self, account: Account, mailbox: Mailbox) -> MailboxIndex:
         """The index of a mailbox, at least as new as `mailbox` was read. The caller owes one `release`.
@@ -138,9 +163,8 @@ class Indexes:
 
     async def _pull(self, index: MailboxIndex) -> None:
         """Read what changed, and apply it in slices that leave the reactor time for others."""
-        mailbox, since = index.mailbox, index.highest_modseq
         try:
-            changes = await epochs.read(self._database, "changes", changes_txn, mailbox, since, index.keyword_version)
+            changes = await self._changes(index)
         except Forgotten:
             await self._read_whole(index)
             return
@@ -149,6 +173,17 @@ class Indexes:
             return
         await self._take(index, changes.rows)
         index.apply(changes)
+
+    async def _changes(self, index: MailboxIndex) -> Changes:
+        mailbox, since, version = index.mailbox, index.highest_modseq, index.keyword_version
+        changes = await epochs.read(self._database, "changes", changes_txn, mailbox, since, version)
+        behind = changes.highest_modseq < since and changes.epoch == index.epoch
+        if not behind or self._doubt is None:
+            return changes
+        # Where the bucket does not answer now, the epoch rises later, and this is read once more.
+        with suppress(MailError):
+            await self._doubt(mailbox, since)
+        return await epochs.read(self._database, "changes", changes_txn, mailbox, since, version)
 
     async def _read_whole(self, index: MailboxIndex) -> None:
         whole: Snapshot = await epochs.read(self._database, "index", all_txn, index.mailbox)

@@ -46,9 +46,10 @@ The bucket comes before `store.epoch`: should the same backup be restored once m
 UIDs of the time between would be given out again. A crash before either is made good by the next look: `mark.epoch`
 above `store_epoch` says that they are still to come.
 
-**What this cannot see** is a lost tail without a pass in it, less than a round of the collector long; where none
+**What the marks cannot show** is a lost tail without a pass in it, less than a round of the collector long; where none
 runs, servers count a pass every ten minutes. It endangers no object: nothing is deleted within a day of its
-condemnation, and a pass is never a day away.
+condemnation, and a pass is never a day away. But UIDs of it could come back. So servers notice themselves when a
+mailbox is below a MODSEQ that they have read of it (`lost_tail`): that raises the same alarm.
 """
 
 from __future__ import annotations
@@ -66,6 +67,7 @@ from twisted.logger import Logger
 
 from lightmail.errors import MailError, Unavailable
 from lightmail.metrics import COLLECTION_FROZEN, STORE_EPOCH
+from lightmail.model import MailboxId
 from lightmail.objects.backends import ObjectMissing, ObjectStore
 from lightmail.operations.transactions import Transactions
 from lightmail.store import epochs
@@ -204,6 +206,19 @@ class Epochs:
             await self._database.run("epoch", epochs.advance_txn, row.mark)
             row = await self._publish()
         self._tell(row)
+
+    async def lost_tail(self, mailbox: MailboxId, modseq: int) -> None:
+        """Find out whether a mailbox that seems to be below a MODSEQ it once had is, and raise the alarm if so.
+
+        Raises Unavailable.
+        """
+        if not await self._database.run("epoch", epochs.behind_txn, mailbox, modseq):
+            return
+        theirs = await self._pool.run(self._read_mark)
+        row = await self._database.read("epoch", epochs.read_txn)
+        if row.mark.epoch == row.store_epoch:
+            await self._alarm(Verdict.BEHIND, row, theirs if theirs is not None else row.mark)
+        await self.compare()
 
     async def unfreeze(self) -> None:
         """Let the collector work again, on an operator's word that this is the bucket's only database.

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Concatenate, Final, ParamSpec, TypeVar
 
+from lightmail.model import MailboxId
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
 from lightmail.store.faults import OlderEpoch
@@ -117,6 +118,20 @@ def unfreeze_txn(cursor: Cursor, seen: Mark) -> bool:
         )
         == 1
     )
+
+
+def behind_txn(cursor: Cursor, mailbox: MailboxId, modseq: int) -> bool:
+    """Whether a mailbox is below a MODSEQ that was read of it once, and no risen epoch has taken note of that yet.
+
+    It is locked, so the answer is the first copy's of a replicated database, not one that lags behind.
+    """
+    cursor.execute(
+        "SELECT highest_modseq FROM mailboxes WHERE id = %s"
+        " AND epoch = (SELECT epoch FROM store WHERE id = 1) FOR UPDATE",
+        (mailbox,),
+    )
+    row = cursor.fetchone()
+    return row is not None and row[0] < modseq
 
 
 # Ids name rows in caches and in what sessions remember: those of a lost tail must not come back either. A row inserted

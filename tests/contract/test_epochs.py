@@ -25,6 +25,7 @@ from lightmail.operations.copy import copy
 from lightmail.operations.deliver import Recipient, deliver
 from lightmail.operations.expunge import expunge
 from lightmail.operations.flags import store_flags
+from lightmail.operations.mailboxes import rename
 from lightmail.store import epochs as rows
 from lightmail.store import mailboxes, messages
 from lightmail.store.epochs import Collection, Mark
@@ -82,8 +83,8 @@ class Server:
         self.notifier = Notifier(reactor)
         self.epochs = Epochs(store.database, store.tx, bucket, pool)
         self.indexes = Indexes(store.database, self.notifier, 1 << 20, reactor=reactor)
-        read = store.database.read
-        self.poll = Poll(self.notifier, lambda ids: read("poll", mailboxes.modseqs_txn, ids), reactor=reactor)
+        self.indexes.when_behind(self.epochs.lost_tail)
+        self.poll = Poll(self.notifier, self.indexes.modseqs, reactor=reactor)
 
     def passes(self, times: int = 1) -> bool:
         """So many passes of the collector; whether it could work in the last."""
@@ -293,7 +294,68 @@ def test_an_index_that_nobody_holds_is_discarded(server: Server, config: Databas
     call(server.indexes.release, index)
 
 
+def test_a_session_that_knows_more_than_the_database_raises_the_alarm(
+    server: Server, config: DatabaseConfig, bucket: Bucket, tmp_path: Path
+) -> None:
+    """A failover that lost some seconds, in which the collector made no pass."""
+    store, account, other = server.store, server.store.account(), server.store.account()
+    inbox = store.fill(account, "INBOX", [NONE])
+    server.passes()
+    back_up(config, tmp_path / "copy")
+    store.fill(account, "INBOX", [NONE] * 2)
+    index, quiet = server.select(account), server.select(other)
+    view = call(View, index)
+    restore(config, tmp_path / "copy")
+    run(server.epochs.check())
+    assert not server.row().frozen_at, "the marks are level"
+    run(server.poll.poll_once())
+    row = server.row()
+    assert row.frozen_at
+    assert row.store_epoch == bucket.mark.epoch == 2
+    run(server.indexes.refresh(index))
+    assert list(view.updates(may_expunge=True).expunged) == [3, 2]
+    store.fill(account, "INBOX", [NONE])
+    assert store.uids(inbox) == [1, JUMP + 2]
+    for _ in range(3):
+        run(server.poll.poll_once())
+        run(server.indexes.refresh(quiet, force=True))
+    assert server.row().store_epoch == 2, "once is enough"
+    for each in (index, quiet):
+        call(server.indexes.release, each)
+
+
+def test_a_lost_tail_that_a_session_knows_is_found_when_the_bucket_is_away(
+    server: Server, config: DatabaseConfig, bucket: Bucket, tmp_path: Path
+) -> None:
+    store, account = server.store, server.store.account()
+    server.passes()
+    back_up(config, tmp_path / "copy")
+    store.fill(account, "INBOX", [NONE] * 2)
+    index = server.select(account)
+    restore(config, tmp_path / "copy")
+    bucket.broken = True
+    run(server.poll.poll_once())
+    assert (server.row().store_epoch, len(index)) == (1, 2)
+    bucket.broken = False
+    run(server.poll.poll_once())
+    assert (server.row().store_epoch, len(index)) == (2, 0)
+    call(server.indexes.release, index)
+
+
 # --- what is no alarm ---
+
+
+def test_sessions_that_change_what_they_watch_are_no_alarm(server: Server) -> None:
+    store, account = server.store, server.store.account()
+    inbox = store.fill(account, "INBOX", [NONE] * 3)
+    index = server.select(account)
+    for flag in (b"\\Seen", b"\\Flagged", b"\\Answered"):
+        changes = [store_flags(store.tx, account, inbox, [uid], FlagMode.ADD, [flag]) for uid in (1, 2, 3)]
+        together(*changes, server.poll.poll_once(), server.indexes.refresh(index, force=True))
+    run(rename(store.tx, account, "Archive", "Elsewhere"))
+    run(server.poll.poll_once())
+    assert not server.row().frozen_at
+    call(server.indexes.release, index)
 
 
 def test_a_crash_between_the_two_writes_is_no_alarm(server: Server, bucket: Bucket) -> None:
@@ -377,7 +439,7 @@ def test_two_databases_at_one_bucket_are_both_frozen(
 
 def test_a_bucket_without_a_mark_freezes_all_but_a_first_start(server: Server, bucket: Bucket) -> None:
     run(server.epochs.check())
-    assert bucket.mark.passes == 0
+    assert bucket.mark == server.row().mark
     assert not server.row().frozen_at, "a first start, or an upgrade"
     assert server.passes()
     bucket.store.delete([KEY])
