@@ -43,6 +43,7 @@ def run(as_json: bool) -> None:
     settings = _settings()
 
     async def work(stores: Stores) -> Pass:
+        await stores.pool.run(stores.objects.check)
         epochs = Epochs(stores.database, stores.transactions, stores.objects, stores.pool)
         made = steps(stores.transactions, stores.objects, stores.pool)
         collector = Collector(settings, stores.database, made, epochs.begin_pass)

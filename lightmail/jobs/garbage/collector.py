@@ -160,4 +160,4 @@ class Collector:
 
 def text(counts: Mapping[str, int]) -> str:
     """Counts for people: ``messages 100, objects condemned 98``."""
-    return ", ".join(f"{kind} {count}" for kind, count in counts.items()) or "nothing"
+    return ", ".join(f"{kind} {count}" for kind, count in counts.items() if count) or "nothing"
