@@ -22,7 +22,7 @@ from lightmail.store import progress as job_progress
 from lightmail.store.suspects import TABLES
 
 # How often a run notes where it is; what it looked at since is looked at again when it is resumed.
-_NOTE_SECONDS: Final = 2.0
+NOTE_SECONDS: Final = 2.0
 # Between two steps others come to their turn.
 _PAUSE_SECONDS: Final = 0.005
 # A store that does not answer is waited for so long in all.
@@ -103,19 +103,26 @@ async def verify(
     found: Found = _nothing,
     progress: Progress = _nothing,
     clock: Callable[[], float] = time.time,
+    note_seconds: float = NOTE_SECONDS,
 ) -> Report:
     """Look at everything, tell `found` of each finding as it comes, and `progress` of the part that is done (0 to 1).
 
-    A run that was interrupted is resumed from what it noted; findings told before are counted, not told again. Raises
-    Unavailable when a store stays away; the next run goes on from there.
+    Where it is, is noted every `note_seconds`. A run that was interrupted is resumed from what it noted; findings told
+    before are counted, not told again. Raises Unavailable when a store stays away; the next run goes on from there.
     """
-    run = _Run(hands, options, found, progress, clock)
+    run = _Run(hands, options, found, progress, clock, note_seconds)
     return await run.run()
 
 
 class _Run:
     def __init__(
-        self, hands: Hands, options: Options, found: Found, progress: Progress, clock: Callable[[], float]
+        self,
+        hands: Hands,
+        options: Options,
+        found: Found,
+        progress: Progress,
+        clock: Callable[[], float],
+        note_seconds: float,
     ) -> None:
         self._hands = hands
         self._options = options
@@ -123,6 +130,7 @@ class _Run:
         self._progress = progress
         self._passes = _passes(hands, options, clock)
         self._state = _State()
+        self._note_seconds = note_seconds
         self._reactor = hands.database.reactor
         self._noted = self._reactor.seconds()
 
@@ -200,7 +208,7 @@ class _Run:
 
     async def _note_now_and_then(self) -> None:
         now = self._reactor.seconds()
-        if now - self._noted < _NOTE_SECONDS:
+        if now - self._noted < self._note_seconds:
             return
         self._noted = now
         await self._patiently(
