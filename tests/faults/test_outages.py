@@ -95,6 +95,16 @@ class Dialogue:
         """Send a command, whose answer is asked for later."""
         self._socket.sendall(b"tag " + command + b"\r\n")
 
+    def lines(self, command: bytes) -> list[bytes]:
+        """The untagged responses to a command that succeeds."""
+        self.send(command)
+        found = []
+        while not (line := self._answers.readline().rstrip()).startswith(b"tag "):
+            assert line, "the server hung up"
+            found.append(line)
+        assert line.startswith(b"tag OK"), line
+        return found
+
     def silent(self) -> bool:
         """Whether no answer has come so far."""
         return not select.select([self._socket], [], [], 0)[0]
