@@ -7,7 +7,7 @@ import sys
 import click
 
 from lightmail import __version__
-from lightmail.cli import accounts, aliases, configuration, database, demo, domains, gc, recover, verify
+from lightmail.cli import accounts, aliases, configuration, database, demo, domains, gc, recover, undelete, verify
 from lightmail.cli.common import Refused, config_option
 from lightmail.errors import ConfigError, MailError, StartupError
 
@@ -26,6 +26,7 @@ for family in (
     configuration.config,
     database.migrate,
     gc.gc,
+    undelete.undelete,
     recover.recover,
     verify.verify,
     demo.demo,

@@ -6,10 +6,23 @@ import click
 
 from lightmail.app import Rows
 from lightmail.auth.passwords import hash_password
-from lightmail.cli.common import Size, config_option, listing, read_password, size_text, table, with_rows
-from lightmail.model import Account, Usage
+from lightmail.cli.common import (
+    Size,
+    config_option,
+    configuration,
+    listing,
+    read_password,
+    size_text,
+    table,
+    with_rows,
+)
+from lightmail.cli.undelete import operator
+from lightmail.config import GarbageConfig
+from lightmail.model import Account, AccountId, Usage
 from lightmail.operations import accounts as operations
+from lightmail.operations.undelete import restore_account
 from lightmail.store import accounts
+from lightmail.store.undelete import DeletedAccount
 
 _QUOTA = click.option("--quota", type=Size(), help="Octets that its messages may sum up to, such as 10G; 0: no limit.")
 _MESSAGES = click.option("--quota-messages", type=click.IntRange(0), help="Messages it may hold; 0: no limit.")
@@ -18,7 +31,7 @@ _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password 
 
 @click.group()
 def account() -> None:
-    """Add, change, list or delete accounts."""
+    """Add, change, list, delete or restore accounts."""
 
 
 @account.command("add")
@@ -129,3 +142,23 @@ def delete(address: str, yes: bool) -> None:
         await operations.delete_account(rows.transactions, address)
 
     with_rows(work, address)
+
+
+@account.command("restore")
+@config_option
+@click.argument("address")
+@click.option("--id", "chosen", type=click.IntRange(1), help="Which one, where several of that address were deleted.")
+def restore(address: str, chosen: int | None) -> None:
+    """Bring the deleted account ADDRESS back, with its password, mailboxes and mail.
+
+    Deletions can be undone for [garbage] undelete_days.
+    """
+    actor = operator()
+    days = (configuration().garbage or GarbageConfig()).undelete_days
+    of = None if chosen is None else AccountId(chosen)
+
+    async def work(rows: Rows) -> DeletedAccount:
+        return await restore_account(rows.transactions, address, days, actor, of)
+
+    restored = with_rows(work, address)
+    click.echo(f"restored {restored.address} with {restored.messages} messages")

@@ -209,7 +209,8 @@ def _restore_account_txn(
     if not found:
         raise NoSuchAccount("No account of that address was deleted within the time that deletions can be undone.")
     if len(found) > 1:
-        raise Cannot(f"{len(found)} accounts of that address were deleted; choose one by its id.")
+        ids = ", ".join(f"{each.id} with {each.messages} messages" for each in found)
+        raise Cannot(f"{len(found)} accounts of that address were deleted, choose one by its id: {ids}.")
     if accounts.has_alias_txn(cursor, address):
         raise AlreadyExists("An alias has that address.")
     if accounts.is_domain_full_txn(cursor, domain):
