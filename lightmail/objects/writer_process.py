@@ -2,15 +2,14 @@
 
 It has an interpreter of its own, so that none of this waits for the server's. Its threads all wait for records on the
 one socket, and the kernel wakes one for each: no queue and no hand-off between threads. It lives as long as the other
-end of the socket is open, and ignores the signals that a terminal or a service manager sends to the whole group: its
-server stops it when nobody needs it any more.
+end of the socket is open. The signals that a terminal or a service manager sends to the whole group are blocked from
+its start: its server stops it when nobody needs it any more.
 """
 
 from __future__ import annotations
 
 import errno
 import io
-import signal
 import socket
 import threading
 import time
@@ -34,8 +33,6 @@ _END_SECONDS: Final = 5.0
 
 def main() -> None:
     """Serve the socket that is standard input until its other end is closed."""
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)
     link = socket.socket(fileno=0)
     # Not sooner: until now whatever goes wrong is told on standard error.
     globalLogBeginner.beginLoggingTo([_observer(link)], redirectStandardIO=False)

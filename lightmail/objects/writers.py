@@ -9,6 +9,7 @@ already is an orphan.
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -46,6 +47,7 @@ STOP_SECONDS: Final = 5.0
 # Until a process that died is started again; doubled each time, and forgotten when one has lived for the longest pause.
 _PAUSES: Final = (1.0, 60.0)
 _REAP_SECONDS: Final = 0.05
+_GROUP_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _SOCKET_OCTETS: Final = 1 << 20
 # On a disk, threads are worth it for what they wait for fsync: two gave 1.3 times, four 1.6 times the rate of one.
 _DISK_THREADS: Final = 4
@@ -301,12 +303,17 @@ def _spawn(link: socket.socket) -> subprocess.Popen[bytes]:
     """A fresh interpreter, not a fork: neither our threads nor the object store's would survive one."""
     root = str(Path(lightmail.__file__).parents[1])
     path = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH"))))
-    return subprocess.Popen(
-        # -P: nothing that lies in the current directory is imported.
-        [sys.executable, "-P", "-m", "lightmail.objects.writer_process"],
-        stdin=link.fileno(),
-        env={**os.environ, "PYTHONPATH": path, "LIGHTMAIL_KILL": os.environ.get("LIGHTMAIL_KILL_WRITER", "")},
-    )
+    # It inherits which signals are blocked: those to the whole group must not end it before its server has stopped.
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, _GROUP_SIGNALS)
+    try:
+        return subprocess.Popen(
+            # -P: nothing that lies in the current directory is imported.
+            [sys.executable, "-P", "-m", "lightmail.objects.writer_process"],
+            stdin=link.fileno(),
+            env={**os.environ, "PYTHONPATH": path, "LIGHTMAIL_KILL": os.environ.get("LIGHTMAIL_KILL_WRITER", "")},
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 def _forget(done: Deferred[StoredBlob | None]) -> None:

@@ -41,7 +41,7 @@ MIB = 1 << 20
 
 @dataclass
 class Bench:
-    """A pool, a store and spools; `blobs` makes the thing under test, with a writer process where there are `processes`."""
+    """A pool, a store and spools; `blobs` makes the thing under test, where it says so with a writer process."""
 
     pool: BoundedPool
     store: ObjectStore
