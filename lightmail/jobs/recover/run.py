@@ -109,10 +109,9 @@ class Recovery:
     async def _claim(self, tx: Transactions) -> None:
         """Make the database the bucket's own, of a higher epoch than all before it, with its collection frozen."""
         await recovery.begin(tx, self._replay.epoch + 1)
-        epochs = Epochs(tx.database, tx, self._store, self._pool)
-        await epochs.check()
-        if not (await epochs.status()).frozen_at:
-            await recovery.freeze(tx)
+        await Epochs(tx.database, tx, self._store, self._pool).check()
+        # Once more: what the comparison with the bucket gave as its reason is not the whole of it.
+        await recovery.freeze(tx)
 
     async def _read(self) -> Placing:
         """The journal, and which objects there are."""
