@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m bench compare`` or ``python -m bench load --target … --pid …``."""
+"""Command line of the benchmarks: ``python -m bench compare``, ``… load --target … --pid …`` or ``… garbage``."""
 
 from __future__ import annotations
 
@@ -14,6 +14,11 @@ from bench.workloads import WORKLOADS, Row, Settings, Target
 
 def main() -> None:
     arguments = _parser().parse_args()
+    if arguments.what == "garbage":
+        from bench import garbage  # it needs MariaDB and an S3 server, and no server of ours
+
+        garbage.main(arguments.count)
+        return
     settings = Settings(
         count=arguments.count,
         cycles=arguments.cycles,
@@ -85,7 +90,7 @@ def _address(text: str) -> tuple[str, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", choices=["compare", "load"])
+    parser.add_argument("what", choices=["compare", "load", "garbage"])
     parser.add_argument(
         "--only", default="dovecot,embedded,mariadb-s3", help="compare: which servers, the first is 1.00"
     )
