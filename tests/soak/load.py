@@ -7,7 +7,8 @@ import re
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter, deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from tests.integration.servers import HOST, MailServer
 from tests.soak.ledger import Ledger, message, number_of
@@ -53,6 +54,10 @@ class Soak:
             self.problems.append(f"{what}: {error!r}")
 
 
+class Later(Exception):
+    """The session cannot go on: the server asked to come again."""
+
+
 class HungUp(OSError):
     """The client went away in the middle, as it meant to."""
 
@@ -72,6 +77,8 @@ class Client(ABC, threading.Thread):
         while not self.soak.over.wait(self.dice.random() * self.pause_seconds):
             try:
                 self.round()
+            except Later:
+                pass
             except OSError as error:
                 self.soak.lost(type(self).__name__, error)
             except Exception as error:
@@ -87,17 +94,21 @@ class Client(ABC, threading.Thread):
 
     # IMAP
 
-    def session(self) -> ImapClient:
-        """A session that may not be logged in: then the next command says so."""
-        client = ImapClient(HOST, self.soak.server.imap)
-        self.ask(client, b"LOGIN %b %b" % (self.user.encode(), PASSWORD))
-        return client
+    @contextmanager
+    def session(self, mailbox: str = "") -> Iterator[ImapClient]:
+        """A session that has logged in, and selected a mailbox if one is named. Later where that cannot be now."""
+        with ImapClient(HOST, self.soak.server.imap) as client:
+            if not self.ask(client, b"LOGIN %b %b" % (self.user.encode(), PASSWORD)):
+                raise Later
+            if mailbox and not self.select(client, mailbox):
+                raise Later
+            yield client
 
     def ask(self, client: ImapClient, command: bytes, literal: bytes | None = None) -> bool:
         """Send a command: whether it was done."""
         answer = client.command(command, literal)
-        later = (b"NO [UNAVAILABLE]", b"BAD Not in this state")  # the latter behind a LOGIN or SELECT that came later
-        return self.soak.heard(command.split()[command.startswith(b"UID")].decode(), answer, b"OK", later)
+        name = command.split()[command.startswith(b"UID")].decode()
+        return self.soak.heard(name, answer, b"OK", (b"NO [UNAVAILABLE]",))
 
     def select(self, client: ImapClient, mailbox: str) -> bool:
         return self.ask(client, b"SELECT " + mailbox.encode())
@@ -177,9 +188,7 @@ class Reader(Client):
     """Lists, reads, searches and flags as a mail client does; every body must be the one that was sent."""
 
     def round(self) -> None:
-        with self.session() as client:
-            if not self.select(client, self.dice.choice(MAILBOXES)):
-                return
+        with self.session(self.dice.choice(MAILBOXES)) as client:
             while self.busy(10):
                 uids = list(self.messages(client))
                 if uids:
@@ -207,9 +216,7 @@ class Copier(Client):
 
     def round(self) -> None:
         place = (self.user, ARCHIVE)
-        with self.session() as client:
-            if not self.select(client, INBOX):
-                return
+        with self.session(INBOX) as client:
             while self.busy(10):
                 numbers = {uid: number_of(text) for uid, text in self.messages(client).items()}
                 new = [(uid, n) for uid, n in numbers.items() if n is not None and not self.soak.ledger.known(place, n)]
@@ -241,7 +248,8 @@ class Keeper(Client):
         self.soak.ledger.removing(place, numbers)
         listed = b",".join(b"%d" % uid for uid in old)
         flagged = self.ask(client, b"UID STORE %b +FLAGS.SILENT (\\Deleted)" % listed)
-        if flagged and self.ask(client, b"EXPUNGE"):
+        # Not EXPUNGE: a copy of a message that was to go elsewhere carries its flag along.
+        if flagged and self.ask(client, b"UID EXPUNGE " + listed):
             self.soak.ledger.removed(place, numbers)
 
 
@@ -251,9 +259,7 @@ class Idler(Client):
     pause_seconds = 2.0
 
     def round(self) -> None:
-        with self.session() as client:
-            if not self.select(client, INBOX):
-                return
+        with self.session(INBOX) as client:
             for _ in range(self.dice.randrange(1, 5)):
                 client.send(b"t IDLE\r\n")
                 line = client.response()

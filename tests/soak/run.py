@@ -21,6 +21,13 @@ from tests.support.stack import EMBEDDED, HOST, Stack, open_stack
 
 USERS = tuple(f"user{number}@example.org" for number in range(4))
 POP_USER = "pop@example.org"
+# Small caches are full soon, and what then still grows is a leak. The jobs run as in production, but oftener.
+_MIB = 1 << 20
+SECTIONS = {
+    "limits": {"index_octets": 8 * _MIB, "rendered_octets": 8 * _MIB, "body_octets": 8 * _MIB},
+    "garbage": {"idle_seconds": 5, "pause_seconds": 1},
+    "journal": {"interval_seconds": 5},
+}
 # How long a client may need to end: a silent database is waited for.
 _END_SECONDS = 150.0
 _RECOVERY_SECONDS = 60.0
@@ -47,14 +54,14 @@ class Verdict:
 def _stack(kind: str, proxied: bool) -> Iterator[Stack]:
     users = (*USERS, POP_USER)
     if kind == EMBEDDED:
-        with open_stack(kind, users=users) as stack:
+        with open_stack(kind, users=users, sections=SECTIONS) as stack:
             yield stack
         return
     private = mariadb.Private()
     try:
         with (
             seaweedfs.running() as s3,
-            open_stack(kind, s3, users=users, rows=private.server, proxied=proxied) as stack,
+            open_stack(kind, s3, users=users, sections=SECTIONS, rows=private.server, proxied=proxied) as stack,
         ):
             yield stack
     finally:
