@@ -18,6 +18,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from lightmail.config import DatabaseConfig
 from lightmail.errors import MailboxExists, NoSuchMailbox, OverQuota, Unavailable
 from lightmail.model import INBOX, Account, AccountId, FlagMode
+from lightmail.operations import undelete
 from lightmail.operations.append import NewMessage, append
 from lightmail.operations.copy import copy, move
 from lightmail.operations.deliver import Recipient, deliver
@@ -26,6 +27,7 @@ from lightmail.operations.flags import store_flags
 from lightmail.operations.mailboxes import delete, rename
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, mailboxes, messages
+from lightmail.store.undelete import Filters
 from tests.support.reactor import run
 from tests.support.storekit import NOW_US, blob, open_store
 
@@ -59,7 +61,7 @@ async def _step(tx: Transactions, owners: Sequence[Account], dice: random.Random
         raise NoSuchMailbox
     kind = dice.random()
     size = dice.choice((300, 1000, 2500))
-    if kind < 0.35:
+    if kind < 0.3:
         places = []
         for each in owners:
             inbox = await tx.database.read("storm", mailboxes.by_name_txn, each.id, INBOX)
@@ -67,7 +69,12 @@ async def _step(tx: Transactions, owners: Sequence[Account], dice: random.Random
             places.append(Recipient(each, inbox.id, each.address))
         outcomes = await deliver(tx, blob(size), "s@example.net", None, places, NOW_US)
         return sum(isinstance(outcome, OverQuota) for outcome in outcomes)
-    if kind < 0.55:
+    if kind < 0.45:
+        filters = Filters(mailbox=name)
+        planned = await undelete.plan(tx, owner, filters, into=dice.choice(NAMES))
+        await undelete.restore(tx, owner, filters, planned, "storm")
+        return 0
+    if kind < 0.6:
         new = [NewMessage(blob(size), (), NOW_US) for _ in range(dice.choice((1, 2)))]
         await append(tx, owner, mailbox.id, new)
         return 0
