@@ -143,6 +143,12 @@ def test_absent_bucket(server, s3_server):
     assert "create it" in line
 
 
+def test_an_object_store_that_never_answered(server, s3_server):
+    """One that has served is waited for: tests/faults/test_degraded.py."""
+    with_s3(server, s3_server, endpoint=f"http://{HOST}:1")
+    assert "cannot be used" in refusal(server)
+
+
 def fill(path: Path) -> None:
     """Write to `path` until its disk is full."""
     with open(path, "wb", buffering=0) as file, suppress(OSError):
