@@ -239,6 +239,8 @@ def restore(
         planned = await operations.plan(rows.transactions, owner, filters, into)
         if dry_run:
             return planned, Outcome()
+        if not sys.stderr.isatty():
+            return planned, await operations.restore(rows.transactions, owner, filters, planned, actor)
         with click.progressbar(length=planned.messages, label="restoring", file=sys.stderr) as bar:
             return planned, await operations.restore(rows.transactions, owner, filters, planned, actor, bar.update)
 
