@@ -5,5 +5,6 @@ An operation is one transaction, with its quota and its hint: everything it prom
 ``transactions``, ``queue``, ``outcome``  who writes when, operation ids, retries, lost COMMITs, hints
 ``arrivals``                              new messages, of several senders in one transaction: behind append and deliver
 ``append`` ``deliver`` ``flags`` ``copy`` ``expunge`` ``select`` ``mailboxes`` ``accounts`` ``maildrop``
-``housekeeping``                          forgetting what made old writes safe to repeat
+``housekeeping``                          forgetting what nobody asks for any more
+``collect`` ``purge`` ``retire``          what the collector does: objects, rows past their time, keyword bits
 """
