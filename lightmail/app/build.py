@@ -117,7 +117,7 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
     notifier = Notifier(reactor)
     hints = CountedHints(notifier)
     transactions = Transactions(database, hints, reactor=reactor)
-    epochs = Epochs(database, transactions, store, pool)
+    epochs = Epochs(database, store, pool)
     established = await epochs.established()
     await check_or_wait("object store", store.check, pool, parts, reactor, established=established)
     await check_or_wait("spool", spools.check, pool, parts, reactor, established=established)

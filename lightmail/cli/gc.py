@@ -44,7 +44,7 @@ def run(as_json: bool) -> None:
 
     async def work(stores: Stores) -> Pass:
         await stores.pool.run(stores.objects.check)
-        epochs = Epochs(stores.database, stores.transactions, stores.objects, stores.pool)
+        epochs = Epochs(stores.database, stores.objects, stores.pool)
         made = steps(stores.transactions, stores.objects, stores.pool)
         collector = Collector(settings, stores.database, made, epochs.begin_pass)
         total = Pass(more=True)
@@ -75,7 +75,7 @@ def status(as_json: bool) -> None:
     settings = _settings()
 
     async def work(stores: Stores) -> tuple[EpochStatus, Status]:
-        epochs = Epochs(stores.database, stores.transactions, stores.objects, stores.pool)
+        epochs = Epochs(stores.database, stores.objects, stores.pool)
         return await epochs.status(), await read_status(stores.database, settings)
 
     epoch, found = with_stores(work)
@@ -133,7 +133,7 @@ def unfreeze(yes: bool) -> None:
     """Let the collector work again, after it froze because database and bucket did not fit."""
 
     async def work(stores: Stores) -> bool:
-        epochs = Epochs(stores.database, stores.transactions, stores.objects, stores.pool)
+        epochs = Epochs(stores.database, stores.objects, stores.pool)
         status = await epochs.status()
         if not status.frozen_at:
             return False

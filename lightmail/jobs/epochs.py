@@ -69,7 +69,6 @@ from lightmail.errors import MailError, Unavailable
 from lightmail.metrics import COLLECTION_FROZEN, STORE_EPOCH
 from lightmail.model import MailboxId
 from lightmail.objects.backends import ObjectMissing, ObjectStore
-from lightmail.operations.transactions import Transactions
 from lightmail.store import epochs
 from lightmail.store.database import Database
 from lightmail.store.epochs import Collection, Mark
@@ -157,9 +156,8 @@ def decode(octets: bytes) -> Mark:
 class Epochs:
     """Compares the database with its bucket, and moves both forward. See the module for the argument."""
 
-    def __init__(self, database: Database, transactions: Transactions, store: ObjectStore, pool: BoundedPool) -> None:
+    def __init__(self, database: Database, store: ObjectStore, pool: BoundedPool) -> None:
         self._database = database
-        self._transactions = transactions
         self._store = store
         self._pool = pool
         self._reminded: float | None = None

@@ -81,7 +81,7 @@ class Server:
     def __init__(self, store: Store, bucket: Bucket, pool: BoundedPool) -> None:
         self.store = store
         self.notifier = Notifier(reactor)
-        self.epochs = Epochs(store.database, store.tx, bucket, pool)
+        self.epochs = Epochs(store.database, bucket, pool)
         self.indexes = Indexes(store.database, self.notifier, 1 << 20, reactor=reactor)
         self.indexes.when_behind(self.epochs.lost_tail)
         self.poll = Poll(self.notifier, self.indexes.modseqs, reactor=reactor)
@@ -377,7 +377,7 @@ def test_a_crash_between_the_two_writes_is_no_alarm(server: Server, bucket: Buck
 
 
 def test_many_collectors_raise_no_alarm(server: Server, bucket: Bucket, pool: BoundedPool) -> None:
-    others = [Epochs(server.store.database, server.store.tx, bucket, pool) for _ in range(4)]
+    others = [Epochs(server.store.database, bucket, pool) for _ in range(4)]
     for _ in range(5):
         results = together(*(each.begin_pass() for each in others))
         assert all(result is True or isinstance(result, Unavailable) for result in results), results

@@ -109,7 +109,7 @@ class Recovery:
     async def _claim(self, tx: Transactions) -> None:
         """Make the database the bucket's own, of a higher epoch than all before it, with its collection frozen."""
         await recovery.begin(tx, self._replay.epoch + 1)
-        await Epochs(tx.database, tx, self._store, self._pool).check()
+        await Epochs(tx.database, self._store, self._pool).check()
         # Once more: what the comparison with the bucket gave as its reason is not the whole of it.
         await recovery.freeze(tx)
 
