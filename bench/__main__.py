@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m bench compare``, ``… load --target … --pid …`` or ``… garbage``."""
+"""Command line of the benchmarks: ``python -m bench compare``, ``… load --target …``, ``… garbage``, ``… verify``."""
 
 from __future__ import annotations
 
@@ -18,6 +18,11 @@ def main() -> None:
         from bench import garbage  # it needs MariaDB and an S3 server, and no server of ours
 
         garbage.main(arguments.count)
+        return
+    if arguments.what == "verify":
+        from bench import verifying  # as garbage
+
+        verifying.main(arguments.count)
         return
     settings = Settings(
         count=arguments.count,
@@ -90,7 +95,7 @@ def _address(text: str) -> tuple[str, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", choices=["compare", "load", "garbage"])
+    parser.add_argument("what", choices=["compare", "load", "garbage", "verify"])
     parser.add_argument(
         "--only", default="dovecot,embedded,mariadb-s3", help="compare: which servers, the first is 1.00"
     )

@@ -108,11 +108,11 @@ def main(count: int) -> None:
     print("| --- | --- | --- | --- | --- | --- | --- | --- |")
     for name in ("sqlite-directory", "mariadb-s3"):
         with contextlib.ExitStack() as stack:
-            for line in _lines(_open(name, stack), count):
+            for line in _lines(open_site(name, stack), count):
                 print(line, flush=True)
 
 
-def _open(name: str, stack: contextlib.ExitStack) -> Site:
+def open_site(name: str, stack: contextlib.ExitStack) -> Site:
     home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lightmail-bench-")))
     database = name.partition("-")[0]
     store = stack.enter_context(storekit.open_store(stack.enter_context(storekit.fresh_config(database, home))))
