@@ -91,6 +91,7 @@ def test_sessions_of_a_running_server_learn_what_a_failover_has_lost(s3_server: 
         assert "Traceback" not in server.log(), server.log()[-5000:]
 
 
+@pytest.mark.heavy
 def test_a_backup_is_recognised_before_anybody_can_connect(tmp_path: Path) -> None:
     with open_stack(EMBEDDED, sections={"garbage": GARBAGE}) as stack:
         server = stack.server
