@@ -20,6 +20,7 @@ from lightmail.operations.append import NewMessage, append
 from lightmail.operations.copy import copy, move
 from lightmail.operations.expunge import expunge
 from lightmail.operations.flags import store_flags
+from lightmail.store import progress
 from lightmail.store.accounts import by_address_txn
 from tests.support.journalkit import Mailroom, open_mailroom
 from tests.support.reactor import run
@@ -519,3 +520,44 @@ def test_a_higher_epoch_supersedes_what_was_lost(room: Mailroom) -> None:
     live = room.picture(recovered)[account.address][3]["INBOX", 0][2]
     # What no row says came within the hour, and belongs to nobody else: it comes back, under another UID.
     assert {uid: live[uid] for uid in (1, 2)} == before[account.address][3]["INBOX", 0][2]
+
+
+def test_a_database_behind_its_journal_is_noticed(room: Mailroom) -> None:
+    account = room.store.account()
+    journal = room.journal()
+    for _ in range(3):
+        room.put(account, "INBOX", 1)
+        run(journal.round())
+    epoch, inbox = room.store.count("SELECT epoch FROM store"), room.store.mailbox(account).id
+    # As a backup has it that was made after the first round; no pass of the collector came between.
+    room.store.execute("DELETE FROM messages WHERE uid > 1")
+    room.store.execute("UPDATE mailboxes SET uidnext = 2, highest_modseq = 2, journal_modseq = 2 WHERE id = %s", inbox)
+    room.store.execute("UPDATE account_usage SET messages = 1, octets = (SELECT octets FROM messages)")
+    state = run(room.store.database.read("test", progress.read_txn, "journal/0")) or {}
+    run(room.store.database.run("test", progress.write_txn, "journal/0", {**state, "number": 2}))
+    expire_lease(room)
+    room.put(account, "INBOX", 1, text="told otherwise")
+    run(room.journal().round())
+    assert room.store.count("SELECT epoch FROM store") == epoch + 1
+    assert room.store.count("SELECT COUNT(*) FROM collection WHERE frozen_at > 0") == 1
+    before = room.picture()[account.address][3]["INBOX", 0][2]
+    recovered, _ = room.recover()
+    after = room.picture(recovered)[account.address][3]["INBOX", 0][2]
+    assert {uid: after[uid] for uid in before} == before
+
+
+def test_a_recovered_database_goes_on_with_its_journal(room: Mailroom) -> None:
+    account = room.store.account()
+    room.put(account, "INBOX", 2)
+    run(room.journal().close())
+    run(room.journal().round())
+    recovered, _ = room.recover()
+    epoch = recovered.count("SELECT epoch FROM store")
+    room.store = recovered
+    room.put(account_of(recovered, account), "INBOX", 1)
+    run(room.journal().round())
+    assert recovered.count("SELECT epoch FROM store") == epoch
+    before = room.picture()
+    again, report = room.recover()
+    assert room.picture(again) == before
+    assert report.missing_segments == []

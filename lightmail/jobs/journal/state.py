@@ -6,6 +6,11 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 
+def lease_name(shard: int) -> str:
+    """What the lease on a shard's journal is called, and the state beside it."""
+    return f"journal/{shard}"
+
+
 @dataclass(slots=True)
 class Cycle:
     """A picture of everything that is being written, a piece each round: `first` is the segment in which it began.

@@ -3,9 +3,13 @@
 A round begins with the database's clock, and ends with a record that says: whatever was committed before that moment is
 here. What is told so between rounds need not be consistent across accounts; within one, `pulling` sees to it.
 
-Segments are numbered on from the highest number there is, in the database or in the bucket: a database that was
-restored from a backup, or that was recovered, continues behind what it once wrote. When `store.epoch` has risen, no
-mark counts any more, and everything is written whole: a higher epoch supersedes all that was written under lower ones.
+Segments are numbered on from the highest number there is, in the database or in the bucket. The bucket may have the
+next one already: its writer died before its marks. Where it has more, this database has forgotten marks that it
+committed: it was restored, or lost its tail in a failover, and what that told of UIDs and MODSEQs would now be told
+otherwise. So `store.epoch` rises, and collection is frozen, if `jobs.epochs` has not seen to it before.
+
+When `store.epoch` has risen, no mark counts any more, and everything is written whole: a higher epoch supersedes all
+that was written under lower ones.
 """
 
 from __future__ import annotations
@@ -20,11 +24,11 @@ from twisted.logger import Logger
 from lightmail.jobs.journal.checkpoints import MOST_SEGMENTS, remove_superseded, take_pictures
 from lightmail.jobs.journal.pulling import pull_accounts, pull_changed, pull_directory
 from lightmail.jobs.journal.segments import Head, directory, first_key, number_of
-from lightmail.jobs.journal.state import State
+from lightmail.jobs.journal.state import State, lease_name
 from lightmail.jobs.journal.stream import Stream
 from lightmail.metrics import JOURNAL_BEHIND, JOURNAL_CHANGES
 from lightmail.objects.backends import ObjectStore
-from lightmail.operations.journal import Lease, LeaseLost, acquire, release, renew, start_over
+from lightmail.operations.journal import Lease, LeaseLost, acquire, advance, raise_epoch, release, renew, start_over
 from lightmail.store import journal, progress
 from lightmail.store.database import Database
 from lightmail.store.journal import Cut
@@ -122,7 +126,7 @@ class Journal:
 
     async def _hold(self) -> Lease | None:
         """The lease, ours already or taken now; None when it is another's."""
-        name = f"journal/{SHARD}"
+        name = lease_name(SHARD)
         if self._lease is not None and not await renew(self._database, self._lease, self._lease_seconds):
             self._lease = None
         if self._lease is None:
@@ -136,10 +140,15 @@ class Journal:
         """See to it that our segments come after all that there are."""
         state = State.of(await self._database.read("journal", progress.read_txn, lease.name))
         highest = await self._pool.run(_highest_number, self._store, state.number)
-        if highest >= state.number:
-            state.number = highest + 1
-            stream = Stream(self._database, self._store, self._pool, lease, state, Head(0, 0, 0, 0, 0, 0), 1)
-            await stream.save()
+        if highest < state.number:
+            return
+        if highest > state.number and await raise_epoch(self._database, lease, state.epoch):
+            log.critical(
+                "the database is behind its journal: it was restored from a backup, or lost its tail in a failover;"
+                " mailboxes continue with higher UIDs, and collection is frozen: see docs/epochs.md"
+            )
+        state.number = highest + 1
+        await advance(self._database, lease, {}, {}, state.pack())
 
     async def _continue(self, lease: Lease, state: State, cut: Cut) -> None:
         """Forget all marks when they were made under another epoch."""

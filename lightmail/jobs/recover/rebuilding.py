@@ -25,6 +25,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from lightmail.jobs.journal.state import State, lease_name
+from lightmail.jobs.journal.writer import SHARD
 from lightmail.jobs.recover.scratch import Scratch
 from lightmail.model import INBOX
 from lightmail.operations import recovery
@@ -88,14 +90,18 @@ class _Box:
 
 
 class Rebuilding:
-    """Writes everything that the scratch file knows. `pool` has one thread: the scratch file's."""
+    """Writes everything that the scratch file knows. `pool` has one thread: the scratch file's.
 
-    def __init__(self, tx: Transactions, scratch: Scratch, pool: BoundedPool, mailbox_ids: int) -> None:
+    `mailbox_ids` is the highest id that a mailbox ever had, `number` that of the next segment of the journal.
+    """
+
+    def __init__(self, tx: Transactions, scratch: Scratch, pool: BoundedPool, mailbox_ids: int, number: int) -> None:
         self.result = Rebuilt()
         self._tx = tx
         self._rows: sqlite3.Connection = scratch.rows
         self._pool = pool
         self._highest = mailbox_ids
+        self._number = number
         self._taken_ids: set[int] = set()
         self._addresses: set[str] = set()
         self._usage: list[tuple[int, int, int]] = []
@@ -110,7 +116,8 @@ class Rebuilding:
         for start in range(0, len(owners), _ACCOUNTS_AT_ONCE):
             await self._add_accounts(owners[start : start + _ACCOUNTS_AT_ONCE])
             progress("accounts", min(start + _ACCOUNTS_AT_ONCE, len(owners)), len(owners))
-        await recovery.finish(self._tx, self._usage, self._highest)
+        state = State(number=self._number, mailbox_ids=self._highest)
+        await recovery.finish(self._tx, self._usage, self._highest, (lease_name(SHARD), state.pack()))
 
     def _admit_lost(self) -> None:
         """Make records of the accounts that only objects name."""

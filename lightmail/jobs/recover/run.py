@@ -100,7 +100,8 @@ class Recovery:
         await self._claim(tx)
         await self._examine(placing, tx)
         highest = max(self._replay.mailbox_ids, placing.mailbox_ids)
-        rebuilding = Rebuilding(tx, self._scratch, self._scribe, highest)
+        number = max(self._replay.certainty.numbers, default=0) + 1
+        rebuilding = Rebuilding(tx, self._scratch, self._scribe, highest, number)
         await rebuilding.run(self._progress)
         self.report.rebuilt = rebuilding.result
         self.report.seconds = round(tx.seconds() - began, 3)
