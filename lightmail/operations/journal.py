@@ -25,22 +25,23 @@ class LeaseLost(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """A lease that was acquired: its name, its holder, its fence."""
+    """A lease that was acquired: its name, its holder, its fence, and for how long it is taken each time."""
 
     name: str
     owner: str
     fence: int
+    seconds: float
 
 
 async def acquire(database: Database, name: str, owner: str, seconds: float) -> Lease | None:
     """The lease of `name` for `seconds`, or None when another holds it. Raises Unavailable."""
     fence = await database.run("journal lease", leases.acquire_txn, name, owner, seconds)
-    return None if fence is None else Lease(name, owner, fence)
+    return None if fence is None else Lease(name, owner, fence, seconds)
 
 
-async def renew(database: Database, lease: Lease, seconds: float) -> bool:
+async def renew(database: Database, lease: Lease) -> bool:
     """Hold on to the lease; False when it is another's, or ran out. Raises Unavailable."""
-    return await database.run("journal lease", leases.renew_txn, lease.name, lease.owner, lease.fence, seconds)
+    return await database.run("journal lease", leases.renew_txn, lease.name, lease.owner, lease.fence, lease.seconds)
 
 
 async def release(database: Database, lease: Lease) -> None:
@@ -55,7 +56,7 @@ async def advance(
     accounts: Mapping[AccountId, int],
     state: dict[str, Any],
 ) -> None:
-    """Note what is durable in the object store, and with the last of it the journal's `state`.
+    """Note what is durable in the object store, and with the last of it the journal's `state`; the lease is renewed.
 
     Raises LeaseLost, with some of it noted perhaps, which is true all the same; Unavailable.
     """
@@ -80,6 +81,7 @@ def _advance_txn(
         cursor.script(statements)
     if state is not None:
         progress.write_txn(cursor, lease.name, state)
+        leases.renew_txn(cursor, lease.name, lease.owner, lease.fence, lease.seconds)
 
 
 async def raise_epoch(database: Database, lease: Lease, epoch: int) -> bool:

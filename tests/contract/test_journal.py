@@ -167,7 +167,7 @@ def test_a_bucket_in_s3_gives_back_what_the_rows_said(far_room: Mailroom) -> Non
     assert {name: rows[3] for name, rows in found.items()} == {name: rows[3] for name, rows in before.items()}
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, *(pytest.param(seed, marks=pytest.mark.heavy) for seed in range(2, 40))])
 def test_a_bucket_gives_back_what_the_rows_said(room: Mailroom, seed: int) -> None:
     life = Life(room, seed)
     journal = room.journal(changes=random.Random(seed).choice([5, 1000]))

@@ -68,7 +68,7 @@ class Journal:
         self._changes = changes
         self._most_segments = most_segments
         self._interval = interval_seconds
-        # Long enough for the next round to renew it. A round that takes longer goes on until another takes the lease.
+        # Long enough for the next round to renew it; so does each segment.
         self._lease_seconds = 2 * interval_seconds + 60
         self._owner = f"{socket.gethostname()}-{os.getpid()}-{secrets.token_hex(4)}"
         self._lease: Lease | None = None
@@ -127,7 +127,7 @@ class Journal:
     async def _hold(self) -> Lease | None:
         """The lease, ours already or taken now; None when it is another's."""
         name = lease_name(SHARD)
-        if self._lease is not None and not await renew(self._database, self._lease, self._lease_seconds):
+        if self._lease is not None and not await renew(self._database, self._lease):
             self._lease = None
         if self._lease is None:
             lease = await acquire(self._database, name, self._owner, self._lease_seconds)
