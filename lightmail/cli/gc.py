@@ -103,7 +103,7 @@ def status_lines(found: Status) -> list[str]:
     lines.append(
         f"due now: messages {_up_to(due.messages)}, mailboxes {_up_to(due.mailboxes)}, objects {_up_to(due.objects)}"
     )
-    lines.append(f"kept for their time: condemned {_up_to(due.condemned)}, quarantined {_up_to(due.quarantined)}")
+    lines.append(f"objects on their way out: condemned {_up_to(due.condemned)}, quarantined {_up_to(due.quarantined)}")
     lines.append("all objects: " + _round(found.sweep, "at object {after}"))
     orphans = found.orphans
     lines.append(

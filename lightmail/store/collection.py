@@ -130,7 +130,8 @@ _UNREFERRED: Final = (
 )
 _UNNOTED: Final = (
     "SELECT o.id FROM objects o WHERE o.id > %s AND o.id <= %s AND o.state <> 1"
-    " AND NOT EXISTS (SELECT 1 FROM condemned c WHERE c.object = o.id) ORDER BY o.id"
+    " AND NOT EXISTS (SELECT 1 FROM condemned c WHERE c.object = o.id AND c.object > %s AND c.object <= %s)"
+    " ORDER BY o.id"
 )
 
 
@@ -150,7 +151,9 @@ def sweep_txn(cursor: Cursor, after: int, born_until_us: int, limit: int) -> Swe
     end = row[0] if row else None
     if end is None:
         return Swept(None, [], [])
-    unreferred, unnoted = cursor.script([(_UNREFERRED, (after, end, born_until_us)), (_UNNOTED, (after, end))])
+    unreferred, unnoted = cursor.script(
+        [(_UNREFERRED, (after, end, born_until_us)), (_UNNOTED, (after, end, after, end))]
+    )
     return Swept(int(end), [ObjectId(row[0]) for row in unreferred.rows], [ObjectId(row[0]) for row in unnoted.rows])
 
 
@@ -216,7 +219,8 @@ COUNT_BOUND: Final = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Backlog:
-    """What waits, each up to COUNT_BOUND: due now (messages, mailboxes, objects), and kept for their time."""
+    """What waits, up to COUNT_BOUND: what is due now (messages, mailboxes, objects), and of the objects that are not
+    LIVE, the oldest COUNT_BOUND at most, those condemned and those quarantined."""
 
     messages: int
     mailboxes: int
@@ -231,14 +235,20 @@ _COUNTS: Final = tuple(
         "messages WHERE deleted_at > 0 AND deleted_at <= %s",
         "mailboxes WHERE deleted_at > 0 AND deleted_at <= %s",
         "condemned c JOIN objects o ON o.id = c.object WHERE c.since_us <= %s AND o.state = 3",
-        "condemned c JOIN objects o ON o.id = c.object WHERE c.since_us > %s AND o.state = 3",
-        "condemned c JOIN objects o ON o.id = c.object WHERE c.since_us > %s AND o.state = 2",
     )
+)
+_WAITING: Final = (
+    "SELECT COALESCE(SUM(CASE WHEN o.state = 3 THEN 1 ELSE 0 END), 0),"  # noqa: S608
+    " COALESCE(SUM(CASE WHEN o.state = 2 THEN 1 ELSE 0 END), 0)"
+    f" FROM (SELECT object FROM condemned ORDER BY since_us LIMIT {COUNT_BOUND}) c JOIN objects o ON o.id = c.object"
 )
 
 
 def backlog_txn(cursor: Cursor, undelete_us: int, grace_us: int) -> Backlog:
     """What waits for the collector; rows up to `undelete_us` and condemnations up to `grace_us` are due."""
-    params = (undelete_us, undelete_us, grace_us, grace_us, -1)
-    results = cursor.script([(sql, (param,)) for sql, param in zip(_COUNTS, params, strict=True)])
-    return Backlog(*(int(result.rows[0][0]) for result in results))
+    params = (undelete_us, undelete_us, grace_us)
+    counts = [(sql, (param,)) for sql, param in zip(_COUNTS, params, strict=True)]
+    messages, mailboxes, objects, waiting = cursor.script([*counts, (_WAITING, ())])
+    return Backlog(
+        int(messages.rows[0][0]), int(mailboxes.rows[0][0]), int(objects.rows[0][0]), *map(int, waiting.rows[0])
+    )

@@ -33,3 +33,12 @@ def write_txn(cursor: Cursor, name: str, state: dict[str, Any]) -> None:
 def clear_txn(cursor: Cursor, name: str) -> None:
     """Forget the job: it begins anew."""
     cursor.execute("DELETE FROM job_progress WHERE name = %s", (name.encode(),))
+
+
+_FORGET: Final = f"DELETE FROM job_progress WHERE name >= %s AND name < %s AND updated_at < {NOW_US} - %s"  # noqa: S608
+
+
+def forget_txn(cursor: Cursor, family: str, age_us: int) -> int:
+    """Forget the jobs called ``family/…`` that wrote nothing for so long; how many."""
+    # "0" is what comes after "/".
+    return cursor.execute(_FORGET, (f"{family}/".encode(), f"{family}0".encode(), age_us))

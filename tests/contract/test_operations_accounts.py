@@ -201,10 +201,14 @@ def test_old_marks_are_forgotten(store: Store) -> None:
         store.execute(
             "INSERT INTO deliveries (account, digest, delivered_at) VALUES (1, %s, %s)", bytes([number]) * 32, age
         )
-    assert run(housekeeping.forget(store.database)) == 3 + 1
+    for name, updated in ((b"verify/deep/look", 1), (b"verify/quick/look", now), (b"garbage", 1), (b"verify0", 1)):
+        store.execute("INSERT INTO job_progress (name, state, updated_at) VALUES (%s, %s, %s)", name, b"{}", updated)
+    store.execute("INSERT INTO events (happened_at, kind, detail) VALUES (1, %s, %s)", b"a.b", b"{}")
+    assert run(housekeeping.forget(store.database)) == 3 + 1 + 1 + 1
     assert run(housekeeping.forget(store.database)) == 0
     assert store.count("SELECT COUNT(*) FROM operations WHERE committed_at < 5") == 0
     assert store.count("SELECT COUNT(*) FROM operations") > 0
+    assert store.count("SELECT COUNT(*) FROM job_progress") == 3
 
 
 def test_housekeeping_goes_round_until_it_is_stopped(store: Store) -> None:
