@@ -49,7 +49,7 @@ async def purge_messages(tx: Transactions, until_us: int, now_us: int, limit: in
     total = Purged()
     for mailboxes in _chunks(expired):
         total += await tx.commit(
-            "purge", _purge_txn, mailboxes, until_us, now_us, account=None, mailboxes=mailboxes.keys()
+            "purge", purge_txn, mailboxes, until_us, now_us, account=None, mailboxes=mailboxes.keys()
         )
     return total
 
@@ -60,7 +60,7 @@ def _chunks(expired: Mapping[MailboxId, list[int]]) -> list[dict[MailboxId, list
     return [dict(items[start : start + _MAILBOXES_AT_ONCE]) for start in starts]
 
 
-def _purge_txn(
+def purge_txn(
     cursor: Cursor, wanted: Mapping[MailboxId, Sequence[int]], until_us: int, now_us: int
 ) -> Changed[Purged]:
     """The transaction: mailboxes locked by ascending id, tombstones removed, then their objects looked at."""

@@ -1,16 +1,18 @@
-"""Transactions on a real MySQL or MariaDB, stepped one statement at a time, in every order that the server allows.
+"""Transactions on a real MySQL or MariaDB, stepped one statement at a time, in every order that makes a difference.
 
 Each transaction runs in a thread with a connection of its own, and each of its statements (COMMIT and ROLLBACK too)
 waits to be let go. `schedules` runs a scenario again and again: it follows one order to its end, then goes back to the
-last moment where another transaction could have gone on instead. A statement that waits for a row lock leaves its
-transaction out of the choice until it has its lock; the server's own count of such waits tells.
+last moment where another transaction could have gone on instead, unless that would only swap what commutes. A
+statement that waits for a row lock leaves its transaction out of the choice until it has its lock; the server's own
+count of such waits tells.
 """
 
 from __future__ import annotations
 
+import re
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,7 +30,28 @@ from lightmail.store.mysql_link import MySqlCursor, connect_arguments, prepare
 _ATTEMPTS = 20
 _DEADLINE_SECONDS = 30.0
 
+# Every word of a statement that names a table; `store` is only ever read.
+_TABLES = re.compile(
+    r"\b(accounts|account_usage|mailboxes|keywords|objects|renderings|messages|deliveries|condemned|deleted_uids)\b"
+)
+
 Work = Callable[[Cursor], Changed[Any]]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One statement, as far as its order matters: the tables it touches, and whether it writes or locks."""
+
+    tables: frozenset[str]
+    writes: bool
+
+    def commutes_with(self, other: Step) -> bool:
+        """Whether the two have the same effect in either order."""
+        return not (self.tables & other.tables) or not (self.writes or other.writes)
+
+
+Choose = Callable[[dict[int, Step]], int]
+NO_STEP = Step(frozenset(), False)
 
 
 class _Gate:
@@ -37,12 +60,14 @@ class _Gate:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._allowed = False
+        self.step = NO_STEP
         self.waiting = False
         self.done = False
 
-    def pass_through(self) -> None:
+    def pass_through(self, step: Step) -> None:
         """Wait (in the transaction's thread) for the permission to send one statement."""
         with self._changed:
+            self.step = step
             self.waiting = True
             self._changed.notify_all()
             if not self._changed.wait_for(lambda: self._allowed, _DEADLINE_SECONDS):
@@ -74,21 +99,29 @@ class _SteppedCursor(MySqlCursor):
     def __init__(self, raw: Any, gate: _Gate) -> None:
         super().__init__(raw, Meter())
         self._gate = gate
+        self._touched: frozenset[str] = frozenset()
 
     def _exchange(self, texts: list[str]) -> list[Result]:
         results: list[Result] = []
         for text in texts:
-            self._gate.pass_through()
+            step = _step(text)
+            self._touched |= step.tables
+            self._gate.pass_through(step)
             results += super()._exchange([text])
         return results
 
     def commit(self, result: Any) -> None:
-        self._gate.pass_through()
+        self._gate.pass_through(Step(self._touched, True))
         super().commit(result)
 
     def rollback(self) -> None:
-        self._gate.pass_through()
+        self._gate.pass_through(Step(self._touched, True))
         super().rollback()
+
+
+def _step(text: str) -> Step:
+    reads = text.startswith("SELECT") and "FOR UPDATE" not in text and "LOCK IN SHARE MODE" not in text
+    return Step(frozenset(_TABLES.findall(text)), not reads)
 
 
 @dataclass
@@ -179,8 +212,8 @@ class Server:
             cursor.execute("SHOW GLOBAL STATUS LIKE 'Innodb_row_lock_current_waits'")
             return int(cursor.fetchone()[1])
 
-    def settle(self, actors: Sequence[Actor]) -> list[int]:
-        """Wait until each actor waits for permission, waits for a lock, or is done; the numbers of the first kind.
+    def settle(self, actors: Sequence[Actor]) -> dict[int, Step]:
+        """Wait until each actor waits for permission, waits for a lock, or is done; the next steps of the first kind.
 
         None is left when all are done. Whoever is on the way is at work or waits for a lock, and all of them wait when
         the server counts as many, twice: a wait that just ended is counted a moment longer.
@@ -195,10 +228,10 @@ class Server:
             waits = waits + 1 if self.lock_waits() == len(on_the_way) else 0
             if waits == 2 and any(actor.gate.waiting for actor in actors):
                 break
-        return [number for number, actor in enumerate(actors) if actor.gate.waiting]
+        return {number: actor.gate.step for number, actor in enumerate(actors) if actor.gate.waiting}
 
 
-def run_schedule(server: Server, actors: Sequence[Actor], choose: Callable[[list[int]], int]) -> None:
+def run_schedule(server: Server, actors: Sequence[Actor], choose: Choose) -> None:
     """Run the actors to their ends; `choose` picks, from the numbers of those who may go on, who does."""
     for actor, link in zip(actors, server.links, strict=False):
         actor.start(link)
@@ -210,41 +243,84 @@ def run_schedule(server: Server, actors: Sequence[Actor], choose: Callable[[list
             raise actor.bug
 
 
-class _Order:
-    """One run: it repeats the choices of `prefix`, then takes the first that may go on, and notes who else might."""
+@dataclass
+class _Moment:
+    """A point of an order where something was chosen: the steps there were, the choice, and what need not be tried.
 
-    def __init__(self, prefix: list[int]) -> None:
-        self.taken: list[int] = []
-        self._prefix = prefix
-        self._others: list[list[int]] = []
+    ``asleep`` has those whose step was tried before the steps since then, with which it commutes: going on with it now
+    would come to the same. ``tried`` has the choices made here before.
+    """
 
-    def choose(self, ready: list[int]) -> int:
-        place = len(self.taken)
-        choice = self._prefix[place] if place < len(self._prefix) and self._prefix[place] in ready else ready[0]
-        self.taken.append(choice)
-        self._others.append([other for other in ready if other > choice])
-        return choice
+    steps: dict[int, Step]
+    asleep: frozenset[int]
+    choice: int
+    tried: set[int] = field(default_factory=set)
 
-    def next_prefix(self) -> list[int] | None:
-        """The choices up to the last moment where another could have gone on, and that other; None after the last."""
-        for place in reversed(range(len(self.taken))):
-            if self._others[place]:
-                return [*self.taken[:place], self._others[place][0]]
-        return None
+    def asleep_next(self) -> frozenset[int]:
+        """Who is asleep after the choice."""
+        chosen = self.steps[self.choice]
+        candidates = self.asleep | self.tried
+        return frozenset(n for n in candidates if n in self.steps and self.steps[n].commutes_with(chosen))
+
+    def others(self) -> list[int]:
+        """Who else might go on here."""
+        return [n for n in self.steps if n != self.choice and n not in self.tried and n not in self.asleep]
 
 
-def schedules(scenario: Callable[[Callable[[list[int]], int]], None], limit: int) -> Iterator[list[int]]:
-    """Run `scenario` in every order, depth first, at most `limit` times; the choices of each run.
+class _Orders:
+    """A depth-first search over orders, without those that only swap steps that commute (sleep sets)."""
+
+    def __init__(self) -> None:
+        self._moments: list[_Moment] = []
+        self._place = 0
+        self._redundant = False
+
+    def begin(self) -> None:
+        """Start a run."""
+        self._place, self._redundant = 0, False
+
+    def choose(self, steps: dict[int, Step]) -> int:
+        """Who goes on."""
+        place, self._place = self._place, self._place + 1
+        if place < len(self._moments):
+            moment = self._moments[place]
+            if moment.choice in steps:
+                moment.steps = steps
+                return moment.choice
+        if self._redundant:
+            return min(steps)
+        asleep = self._moments[place - 1].asleep_next() if place else frozenset()
+        awake = [n for n in steps if n not in asleep]
+        if not awake:
+            # All that may follow was seen in another order; the transactions are only brought to their ends.
+            self._redundant = True
+            return min(steps)
+        del self._moments[place:]
+        self._moments.append(_Moment(steps, asleep, awake[0]))
+        return awake[0]
+
+    def turn_back(self) -> bool:
+        """Go back to the last moment where another could have gone on; False when there is none."""
+        while self._moments:
+            moment = self._moments[-1]
+            others = moment.others()
+            if others:
+                moment.tried.add(moment.choice)
+                moment.choice = others[0]
+                return True
+            self._moments.pop()
+        return False
+
+
+def schedules(scenario: Callable[[Choose], None], limit: int) -> int:
+    """Run `scenario` in every order that can make a difference; how many runs that took, at most `limit`.
 
     The scenario sets itself up anew each time and hands the chooser that it is given to `run_schedule`.
     """
-    prefix: list[int] = []
-    for _ in range(limit):
-        order = _Order(prefix)
-        scenario(order.choose)
-        yield order.taken
-        following = order.next_prefix()
-        if following is None:
-            return
-        prefix = following
+    orders = _Orders()
+    for runs in range(1, limit + 1):
+        orders.begin()
+        scenario(orders.choose)
+        if not orders.turn_back():
+            return runs
     raise AssertionError(f"more than {limit} orders: say how many there may be")
