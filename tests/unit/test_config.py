@@ -237,7 +237,8 @@ def test_the_example_names_every_key_and_its_default(write):
     load(str(EXAMPLE), {})
     sections = dict(re.findall(r"^\[(\w+)\]\n(.*?)(?=^\[|\Z)", text, re.MULTILINE | re.DOTALL))
     assert list(sections) == list(SECTIONS)
-    free = {"hostname", "special_use_names", "trusted_networks", "socket"}  # these show an example
+    # These show an example, for their defaults are none or the host's.
+    free = {"hostname", "special_use_names", "trusted_networks", "socket", "writer_processes"}
     for section, body in sections.items():
         written = _pairs(body)
         assert set(written) == {key for key, _, _ in keys_of(section)}, section
