@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from lightmail.operations.copy import copy
 from lightmail.operations.expunge import expunge
 from lightmail.operations.flags import store_flags
 from lightmail.operations.mailboxes import create
+from lightmail.store.suspects import MESSAGES, TABLES
 from tests.support.reactor import run
 from tests.support.storekit import BACKENDS, fresh_config, open_store
 from tests.support.verifykit import House, open_house
@@ -377,3 +379,13 @@ def test_a_rendering_of_nothing_is_found_by_a_deep_run(scene: Scene) -> None:
     assert scene.house.kinds() == set()
     assert scene.house.kinds(deep=True) == {"rendering-without-object", "rendering-missing"}
     assert scene.house.verify(deep=True, mending=True)[0].clean
+
+
+def test_every_kind_of_finding_is_explained_to_operators() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "verify.md").read_text()
+    assert [kind for kind in CHECKS if f"`{kind}`" not in page] == []
+
+
+def test_every_check_over_rows_is_in_the_table() -> None:
+    surveyed = {kind for survey in (MESSAGES, *TABLES) for kind in survey.conditions}
+    assert surveyed <= set(CHECKS)

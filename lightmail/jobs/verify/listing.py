@@ -19,7 +19,7 @@ from lightmail.jobs.verify.table import CHECKS
 from lightmail.model import AccountId, ObjectState
 from lightmail.objects import keys
 from lightmail.operations import repair
-from lightmail.store import collection, referred, suspects
+from lightmail.store import collection, epochs, referred, suspects
 
 _PAGE: Final = 4000
 # Behind every key below ``emails/``.
@@ -75,12 +75,16 @@ class ListingPass:
             return
         known = await hands.database.read("verify", collection.known_keys_txn, suspected)
         sizes = await hands.pool.run(_sizes, hands, [key for key in suspected if key not in known])
+        # The orphans of a frozen store may be the mail of a time that its database has lost.
+        frozen = bool((await hands.database.read("verify", epochs.read_txn)).frozen_at)
+        mended = self._mending and not frozen
         for key, octets in sizes.items():
             if octets is None:
                 continue
-            if self._mending:
+            if mended:
                 await repair.quarantine(hands.transactions, key, octets)
-            emit(CHECKS["orphan"].finding(key=key, repaired=self._mending))
+            detail = "collection is frozen: left as it is" if frozen else ""
+            emit(CHECKS["orphan"].finding(key=key, detail=detail, repaired=mended))
 
 
 def _place(key: str) -> float:
