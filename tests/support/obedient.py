@@ -15,17 +15,30 @@ _UID = re.compile(rb"UID (\d+)")
 _LITERAL = re.compile(rb"\{(\d+)\}$")
 
 
+class Refused(AssertionError):
+    """A command that should succeed did not."""
+
+    def __init__(self, tagged: bytes) -> None:
+        super().__init__(tagged)
+        self.tagged = tagged
+
+
 @dataclass
 class Answer:
-    """What a command brought: its tagged response (without the tag) and the literals that came before it."""
+    """What a command brought: its tagged response (without the tag), the untagged ones and their literals."""
 
     tagged: bytes
+    untagged: list[bytes] = field(default_factory=list)
     literals: list[bytes] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
         """Whether it was done."""
         return self.tagged.startswith(b"OK")
+
+    def says(self, words: bytes) -> bool:
+        """Whether these words came, such as a response code."""
+        return any(words in line for line in [self.tagged, *self.untagged])
 
 
 class ObedientClient:
@@ -51,19 +64,22 @@ class ObedientClient:
         self.connection.close()
 
     def must(self, text: bytes, *, numbers_hold: bool = False) -> Answer:
-        """Run a command that succeeds, unless the message it names is gone."""
+        """Run a command that succeeds, unless the message it names is gone. Raises Refused."""
         answer = self.command(text, numbers_hold=numbers_hold)
-        assert answer.ok or b"[EXPUNGEISSUED]" in answer.tagged, answer.tagged
+        if not answer.ok and b"[EXPUNGEISSUED]" not in answer.tagged:
+            raise Refused(answer.tagged)
         return answer
 
     def command(self, text: bytes, *, numbers_hold: bool = False) -> Answer:
         """Run a command and obey what is said; with `numbers_hold` no message may be told gone meanwhile."""
         self.connection.send(b"t " + text + b"\r\n")
-        literals: list[bytes] = []
+        answer = Answer(b"")
         while True:
-            line = self._response(literals)
+            line = self._response(answer.literals)
             if line.startswith(b"t "):
-                return Answer(line[2:], literals)
+                answer.tagged = line[2:]
+                return answer
+            answer.untagged.append(line)
             assert not line.startswith(b"* BAD"), line
             assert not (numbers_hold and _EXPUNGE.fullmatch(line)), line
             self.obey(line)
