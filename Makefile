@@ -6,13 +6,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 SOURCES := $(shell find lightmail sql twisted -name '*.py' -o -name '*.sql') setup.cfg pyproject.toml README.md
 
-.PHONY: help install run test test-all test-needs lint format clean
+.PHONY: help install run test test-all attack test-needs lint format clean
 
 help:
 	@echo 'make run       a working server with a demo account, in the foreground'
 	@echo 'make install   .venv alone: .venv/bin/twistd -n lightmail, .venv/bin/lightmail'
 	@echo 'make test      the tests, and what they need: Debian packages (as root) and PyPI packages'
 	@echo 'make test-all  those that take long, too'
+	@echo 'make attack    every fault on every stack and a soak of each, about 40 minutes; docs/reliability.md tells'
 	@echo 'make lint      ruff, mypy, import-linter'
 
 install: $(VENV)/installed
@@ -25,6 +26,13 @@ test: test-needs
 
 test-all: test-needs
 	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+# Hours of a bad day in half an hour; ATTACK_MINUTES of it are a soak of each stack.
+ATTACK_MINUTES ?= 10
+attack: test-needs
+	$(BIN)/python -m pytest -s tests/faults $(PYTEST_ARGS)
+	$(BIN)/python -m tests.soak --minutes $(ATTACK_MINUTES) --faults
+	$(BIN)/python -m tests.soak --minutes $(ATTACK_MINUTES) --faults --stack mariadb-s3
 
 test-needs: install $(VENV)/test-extras
 	@.ci/debian-packages $(BIN)
