@@ -114,7 +114,7 @@ def _summary(report: Report) -> str:
     if report.resumed:
         lines.insert(0, "went on where an earlier run was interrupted; its findings are counted in")
     lines.append(f"looked at: {looked or 'nothing'}; {report.seconds:.1f} s")
-    lines.append(
-        "all holds" if report.clean else f"{report.found - report.repaired} findings remain; see docs/verify.md"
-    )
+    left = report.found - report.repaired
+    remain = "1 finding remains" if left == 1 else f"{left} findings remain"
+    lines.append("all holds" if report.clean else f"{remain}; see docs/verify.md")
     return "\n".join(lines)

@@ -328,15 +328,16 @@ _SUMS: Final = (
 _ACCOUNTS_AT_ONCE: Final = 200
 
 
-def next_usages_txn(cursor: Cursor, after: int, size: int) -> int | None:
-    """The last account of a range after `after` that has about `size` messages; None when there is none left."""
+def next_usages_txn(cursor: Cursor, after: int, size: int) -> tuple[int, int] | None:
+    """The last account of a range after `after` that has about `size` messages, and how many accounts these are; None
+    when there is none left."""
     cursor.execute(_USAGES, (after, _ACCOUNTS_AT_ONCE))
-    last, messages = None, 0
+    last, accounts, messages = None, 0, 0
     for account, count in cursor.fetchall():
         if last is not None and messages + count > size:
             break
-        last, messages = int(account), messages + count
-    return last
+        last, accounts, messages = int(account), accounts + 1, messages + count
+    return None if last is None else (last, accounts)
 
 
 def wrong_usages_txn(cursor: Cursor, after: int, last: int) -> list[Suspect]:

@@ -92,21 +92,21 @@ class UsagePass:
     async def step(self, cursor: Any, emit: Emit) -> Step:
         database, after = self._hands.database, int(cursor)
         if self._account is not None:
-            last: int | None = self._account
+            part: tuple[int, int] | None = (self._account, 1)
         else:
-            last = await database.read("verify", suspects.next_usages_txn, after, MESSAGES_AT_ONCE)
-        if last is None:
+            part = await database.read("verify", suspects.next_usages_txn, after, MESSAGES_AT_ONCE)
+        if part is None:
             return Step(None, 0, 1.0)
-        through = last
+        last, looked = part
 
         async def search() -> list[Suspect]:
-            return await database.read("verify", suspects.wrong_usages_txn, after, through)
+            return await database.read("verify", suspects.wrong_usages_txn, after, last)
 
         await settle(self._hands, search, self._mending, emit)
         if self._largest is None:
             self._largest = await database.read("verify", suspects.largest_txn, "accounts")
         following = None if self._account is not None else last
-        return Step(following, last - after, min(last / max(self._largest, 1), 1.0))
+        return Step(following, looked, min(last / max(self._largest, 1), 1.0))
 
 
 def _kept(cursor: Any) -> Any:
