@@ -60,9 +60,7 @@ def _chunks(expired: Mapping[MailboxId, list[int]]) -> list[dict[MailboxId, list
     return [dict(items[start : start + _MAILBOXES_AT_ONCE]) for start in starts]
 
 
-def purge_txn(
-    cursor: Cursor, wanted: Mapping[MailboxId, Sequence[int]], until_us: int, now_us: int
-) -> Changed[Purged]:
+def purge_txn(cursor: Cursor, wanted: Mapping[MailboxId, Sequence[int]], until_us: int, now_us: int) -> Changed[Purged]:
     """The transaction: mailboxes locked by ascending id, tombstones removed, then their objects looked at."""
     found = purging.lock_expired_txn(cursor, wanted, until_us)
     if not found:

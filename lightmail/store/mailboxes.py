@@ -190,8 +190,8 @@ def jump_txn(cursor: Cursor, mailboxes: Collection[MailboxId]) -> None:
 
 
 _ADVANCE: Final = (
-    "UPDATE mailboxes SET uidnext = uidnext + %s, highest_modseq = highest_modseq + 1"
-    f" WHERE id = %s AND account = %s AND {NOT_DELETED}"  # noqa: S608
+    "UPDATE mailboxes SET uidnext = uidnext + %s, highest_modseq = highest_modseq + 1"  # noqa: S608
+    f" WHERE id = %s AND account = %s AND {NOT_DELETED}"
 )
 _LOCKED: Final = (
     f"SELECT id, {_OLDER}, account, uidvalidity, uidnext, highest_modseq FROM mailboxes"  # noqa: S608

@@ -10,8 +10,8 @@ from twisted.internet.testing import StringTransport
 
 from lightmail.config import LimitsConfig, LmtpConfig
 from lightmail.delivery.addresses import Target
-from lightmail.lmtp.handover import TURN_SECONDS
 from lightmail.delivery.routing import Routing
+from lightmail.lmtp.handover import TURN_SECONDS
 from lightmail.lmtp.server import MESSAGE_SECONDS, TIMEOUT_SECONDS, LmtpServer
 from lightmail.lmtp.services import LmtpServices
 from lightmail.model import Account, AccountId, MailboxId
