@@ -561,3 +561,32 @@ def test_a_recovered_database_goes_on_with_its_journal(room: Mailroom) -> None:
     again, report = room.recover()
     assert room.picture(again) == before
     assert report.missing_segments == []
+
+
+def test_deleted_accounts_and_limits_of_domains_come_back_as_they_were(room: Mailroom) -> None:
+    tx = room.store.tx
+    account, other = room.store.account(), room.store.account()
+    room.put(account, "INBOX", 2, [b"Blue"])
+    run(accounts.set_active(tx, other.address, False))
+    run(accounts.add_domain(tx, "example.net"))
+    room.store.execute(
+        "INSERT INTO domain_limits (domain, accounts) SELECT id, 7 FROM domains WHERE name = %s", b"example.net"
+    )
+    journal = room.journal()
+    run(journal.round())
+    run(accounts.delete_account(tx, account.address))
+    again = run(accounts.add_account(tx, account.address, "hash"))
+    room.put(again, "INBOX", 1)
+    run(journal.round())
+    recovered, report = room.recover()
+    limit = "SELECT accounts FROM domain_limits l JOIN domains d ON d.id = l.domain WHERE d.name = %s"
+    assert recovered.count(limit, b"example.net") == 7
+    assert recovered.count("SELECT COUNT(*) FROM accounts WHERE active = 0") == 1
+    assert recovered.usage(account_of(recovered, again))[1] == 1
+    assert account_of(recovered, again).uuid == again.uuid
+    deleted = (
+        "SELECT COUNT(*) FROM messages m JOIN accounts a ON a.id = m.account WHERE a.uuid = %s AND a.deleted_at > 0"
+    )
+    assert recovered.count(deleted, account.uuid) == 2
+    assert report.rebuilt is not None
+    assert (report.arrivals, report.rebuilt.lost_accounts) == (0, [])

@@ -207,7 +207,7 @@ def _account(account: JournalAccount) -> dict[str, Any]:
 async def pull_directory(stream: Stream, *, again: bool = False) -> None:
     """Journal domains and aliases, whole, if they are not as they were, or `again`.
 
-    Nothing marks changes of them: they are read every time, 10,000 aliases in some 60 ms.
+    Nothing marks changes of them: they are read every time, 10,000 aliases in 24 ms of CPU.
     """
     digest = await _directory_digest(stream)
     if digest == stream.state.digest and not again:
