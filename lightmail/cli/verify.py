@@ -69,6 +69,9 @@ def verify(
     except (ConfigError, StartupError, MailError, Refused) as error:
         click.echo(f"lightmail: verify could not finish: {error}", err=True)
         sys.exit(_UNFINISHED)
+    except click.Abort:
+        click.echo("lightmail: verify was interrupted; the next run goes on from there", err=True)
+        sys.exit(_UNFINISHED)
     click.echo(json.dumps(report.document()) if as_json else _summary(report))
     sys.exit(_CLEAN if report.clean else _FINDINGS)
 

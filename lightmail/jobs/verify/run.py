@@ -163,7 +163,6 @@ class _Run:
             state.looked[each.name] = state.looked.get(each.name, 0) + step.looked
             self._progress(each.name, (before + each.weight * step.done) / total)
             if state.cursor is not None:
-                await self._note_now_and_then()
                 await self._pause(step, began)
         self._progress(each.name, (before + each.weight) / total)
 
@@ -189,9 +188,13 @@ class _Run:
         return await work()
 
     async def _pause(self, step: Step, began: float) -> None:
+        """Wait until the rate allows the next step; note where the run is if the last note would be old by then."""
         taken = self._reactor.seconds() - began
         due = step.looked / self._options.rate - taken if self._options.rate else 0.0
-        await deferLater(self._reactor, max(due, _PAUSE_SECONDS))
+        pause = max(due, _PAUSE_SECONDS)
+        if self._reactor.seconds() + pause - self._noted >= self._note_seconds:
+            await self._note()
+        await deferLater(self._reactor, pause)
 
     # Where the run is
 
@@ -206,11 +209,8 @@ class _Run:
         self._state = _State(noted["pass"], noted["cursor"], noted["counts"], noted["looked"])
         return True
 
-    async def _note_now_and_then(self) -> None:
-        now = self._reactor.seconds()
-        if now - self._noted < self._note_seconds:
-            return
-        self._noted = now
+    async def _note(self) -> None:
+        self._noted = self._reactor.seconds()
         await self._patiently(
             lambda: self._hands.database.run(
                 "verify-note", job_progress.write_txn, self._options.job, self._state.document()
