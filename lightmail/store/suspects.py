@@ -7,13 +7,13 @@ their key, `messages` by (mailbox, uid); a range is bounded in rows whatever the
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from lightmail.model import AccountId
-from lightmail.store.cursor import Cursor, Params
+from lightmail.store.cursor import Cursor, Params, Row, Statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,21 +78,49 @@ class Survey:
         return f"SELECT {self.key} FROM {self.table} WHERE {self.key} > %s ORDER BY {self.key} LIMIT 1 OFFSET %s"  # noqa: S608
 
 
+class Look(NamedTuple):
+    """What was seen of a range: the rows that fail, and how many rows it has."""
+
+    part: Range
+    found: list[Suspect]
+    rows: int
+
+
 def search_txn(cursor: Cursor, survey: Survey, part: Range) -> list[Suspect]:
     """The rows of a range that fail, one Suspect for each check that they fail."""
-    cursor.execute(survey.search.replace("{range}", part.condition), part.params)
+    cursor.execute(*_in_range(survey.search, part))
+    return _suspects(survey, cursor.fetchall())
+
+
+def look_txn(cursor: Cursor, survey: Survey, part: Range) -> Look:
+    """As `search_txn`, with the number of rows."""
+    found, count = cursor.script([_in_range(survey.search, part), _in_range(survey.count, part)])
+    return Look(part, _suspects(survey, found.rows), int(count.rows[0][0]))
+
+
+def _in_range(sql: str, part: Range) -> Statement:
+    return sql.replace("{range}", part.condition), part.params
+
+
+def _suspects(survey: Survey, rows: Sequence[Row]) -> list[Suspect]:
     names, width = tuple(survey.columns), len(survey.columns)
     return [
         Suspect(kind, tuple(zip(names, row[:width], strict=True)))
-        for row in cursor.fetchall()
+        for row in rows
         for kind, failed in zip(survey.conditions, row[width:], strict=True)
         if failed
     ]
 
 
-def count_txn(cursor: Cursor, survey: Survey, part: Range) -> int:
-    """How many rows a range has."""
-    return _number_of(cursor, survey.count.replace("{range}", part.condition), part.params) or 0
+def look_on_txn(cursor: Cursor, survey: Survey, after: Any, size: int, account: AccountId | None) -> Look:
+    """Look at the next range of a table after `after`."""
+    return look_txn(cursor, survey, next_range_txn(cursor, survey, after, size, account))
+
+
+def look_on_messages_txn(cursor: Cursor, after: tuple[int, int], size: int, account: AccountId | None) -> Look | None:
+    """Look at the next range of messages after a position; None when none are left."""
+    part = next_messages_txn(cursor, after, size, account)
+    return None if part is None else look_txn(cursor, MESSAGES, part)
 
 
 def next_range_txn(cursor: Cursor, survey: Survey, after: Any, size: int, account: AccountId | None) -> Range:

@@ -12,7 +12,7 @@ from lightmail.jobs.verify.steps import Emit, Step
 from lightmail.jobs.verify.table import CHECKS
 from lightmail.model import AccountId
 from lightmail.store import referred, suspects
-from lightmail.store.suspects import Range, Survey, Suspect
+from lightmail.store.suspects import Look, Survey, Suspect
 
 # Rows of `messages` that one statement looks at, and rows of narrower tables.
 MESSAGES_AT_ONCE: Final = 4000
@@ -41,14 +41,14 @@ class MessagesPass:
     async def step(self, cursor: Any, emit: Emit) -> Step:
         database = self._hands.database
         after = (int(cursor[0]), int(cursor[1]))
-        part = await database.read("verify", suspects.next_messages_txn, after, MESSAGES_AT_ONCE, self._account)
-        if part is None:
+        look = await database.read("verify", suspects.look_on_messages_txn, after, MESSAGES_AT_ONCE, self._account)
+        if look is None:
             return Step(None, 0, 1.0)
-        looked = await survey_range(self._hands, suspects.MESSAGES, part, self._mending, emit)
+        await settle_look(self._hands, suspects.MESSAGES, look, self._mending, emit)
         if self._largest is None:
             self._largest = await database.read("verify", suspects.largest_txn, "mailboxes")
-        mailbox, uid = part.last
-        return Step([mailbox, uid], looked, min(mailbox / max(self._largest, 1), 1.0))
+        mailbox, uid = look.part.last
+        return Step([mailbox, uid], look.rows, min(mailbox / max(self._largest, 1), 1.0))
 
 
 class TablePass:
@@ -67,11 +67,12 @@ class TablePass:
         return _kept(self._survey.first)
 
     async def step(self, cursor: Any, emit: Emit) -> Step:
-        part = await self._hands.database.read(
-            "verify", suspects.next_range_txn, self._survey, _meant(cursor), ROWS_AT_ONCE, self._account
+        look = await self._hands.database.read(
+            "verify", suspects.look_on_txn, self._survey, _meant(cursor), ROWS_AT_ONCE, self._account
         )
-        looked = await survey_range(self._hands, self._survey, part, self._mending, emit)
-        return Step(None if part.last is None else _kept(part.last), looked, 0.5)
+        await settle_look(self._hands, self._survey, look, self._mending, emit)
+        last = look.part.last
+        return Step(None if last is None else _kept(last), look.rows, 0.5)
 
 
 class UsagePass:
@@ -102,7 +103,7 @@ class UsagePass:
         async def search() -> list[Suspect]:
             return await database.read("verify", suspects.wrong_usages_txn, after, last)
 
-        await settle(self._hands, search, self._mending, emit)
+        await settle(self._hands, await search(), search, self._mending, emit)
         if self._largest is None:
             self._largest = await database.read("verify", suspects.largest_txn, "accounts")
         following = None if self._account is not None else last
@@ -118,40 +119,32 @@ def _meant(cursor: Any) -> Any:
     return bytes.fromhex(cursor["octets"]) if isinstance(cursor, dict) else cursor
 
 
-async def survey_range(hands: Hands, survey: Survey, part: Range, mending: bool, emit: Emit) -> int:
-    """Make the survey's checks on a range of its table; how many rows that has."""
+async def settle_look(hands: Hands, survey: Survey, look: Look, mending: bool, emit: Emit) -> None:
+    """`settle` what was seen of a range."""
 
     async def search() -> list[Suspect]:
-        return await hands.database.read("verify", suspects.search_txn, survey, part)
+        return await hands.database.read("verify", suspects.search_txn, survey, look.part)
 
-    await settle(hands, search, mending, emit)
-    return await hands.database.read("verify", suspects.count_txn, survey, part)
+    await settle(hands, look.found, search, mending, emit)
 
 
-async def settle(hands: Hands, search: _Search, mending: bool, emit: Emit) -> None:
-    """Find what `search` finds twice, repair it if `mending`, and emit it with what came of that."""
+async def settle(hands: Hands, found: list[Suspect], search: _Search, mending: bool, emit: Emit) -> None:
+    """Repair what was found, and is again by `search`, if `mending`; emit it with what came of that."""
     known: dict[Suspect, None] = {}
     for _ in range(_ROUNDS if mending else 1):
-        fresh = [suspect for suspect in await _standing(search) if suspect not in known]
+        again = set(await search()) if found else set()
+        fresh = [suspect for suspect in found if suspect in again and suspect not in known]
         if not fresh:
             break
         known.update(dict.fromkeys(fresh))
         if mending:
             await _mend(hands, fresh)
+            found = await search()
     if not known:
         return
     left = set(await search()) if mending else set(known)
     for finding in await _named(hands, list(known), left):
         emit(finding)
-
-
-async def _standing(search: _Search) -> list[Suspect]:
-    """What is wrong now and still was a moment later."""
-    found = await search()
-    if not found:
-        return []
-    again = set(await search())
-    return [suspect for suspect in found if suspect in again]
 
 
 async def _mend(hands: Hands, found: Sequence[Suspect]) -> None:
