@@ -49,7 +49,8 @@ above `store_epoch` says that they are still to come.
 **What the marks cannot show** is a lost tail without a pass in it, less than a round of the collector long; where none
 runs, servers count a pass every ten minutes. It endangers no object: nothing is deleted within a day of its
 condemnation, and a pass is never a day away. But UIDs of it could come back. So servers notice themselves when a
-mailbox is below a MODSEQ that they have read of it (`lost_tail`): that raises the same alarm.
+mailbox is below a MODSEQ that they have read of it (`lost_tail`), and the journal when the bucket has more segments
+than the database knows of (`lost_marks`): either raises the same alarm.
 """
 
 from __future__ import annotations
@@ -210,11 +211,26 @@ class Epochs:
 
         Raises Unavailable.
         """
-        if not await self._database.run("epoch", epochs.behind_txn, mailbox, modseq):
-            return
+        if await self._database.run("epoch", epochs.behind_txn, mailbox, modseq):
+            await self._raise_alarm()
+
+    async def lost_marks(self, epoch: int) -> None:
+        """The journal found that the database has forgotten what it committed under `epoch`: raise the alarm, unless
+        the store is above that epoch by now.
+
+        Raises Unavailable.
+        """
+        for _ in range(_TRIES):
+            if (await self._database.read("epoch", epochs.read_txn)).store_epoch > epoch:
+                return
+            await self._raise_alarm()
+        raise Unavailable
+
+    async def _raise_alarm(self) -> None:
+        """Freeze and raise the epoch, for what the marks cannot show; nothing where that is under way already."""
         theirs = await self._pool.run(self._read_mark)
         row = await self._database.read("epoch", epochs.read_txn)
-        if row.mark.epoch == row.store_epoch:
+        if row.mark.epoch <= row.store_epoch:
             await self._alarm(Verdict.BEHIND, row, theirs if theirs is not None else row.mark)
         await self.compare()
 

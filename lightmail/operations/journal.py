@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lightmail.model import AccountId, MailboxId
-from lightmail.store import epochs, journal, leases, progress
+from lightmail.store import journal, leases, progress
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
 
@@ -82,21 +82,6 @@ def _advance_txn(
     if state is not None:
         progress.write_txn(cursor, lease.name, state)
         leases.renew_txn(cursor, lease.name, lease.owner, lease.fence, lease.seconds)
-
-
-async def raise_epoch(database: Database, lease: Lease, epoch: int) -> bool:
-    """The database is behind its journal, whose marks are of `epoch`: raise the store's epoch above it, and freeze
-    collection; False when it is above it already. Raises LeaseLost, Unavailable."""
-    return await database.run("journal epoch", _raise_txn, lease, epoch)
-
-
-def _raise_txn(cursor: Cursor, lease: Lease, epoch: int) -> bool:
-    if not leases.lock_txn(cursor, lease.name, lease.owner, lease.fence):
-        raise LeaseLost
-    if not epochs.raise_txn(cursor, epoch + 1):
-        return False
-    epochs.freeze_txn(cursor, "the database is behind its journal in the bucket: it has lost its tail")
-    return True
 
 
 async def start_over(database: Database, lease: Lease) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from lightmail.config import S3Config, StorageConfig
 from lightmail.errors import StartupError
+from lightmail.jobs.epochs import KEY, decode
 from lightmail.jobs.journal.segments import number_of
 from lightmail.model import Account, FlagMode
 from lightmail.objects.backends import open_store
@@ -540,6 +541,8 @@ def test_a_database_behind_its_journal_is_noticed(room: Mailroom) -> None:
     run(room.journal().round())
     assert room.store.count("SELECT epoch FROM store") == epoch + 1
     assert room.store.count("SELECT COUNT(*) FROM collection WHERE frozen_at > 0") == 1
+    # Were the same backup restored once more, the bucket must know that this epoch has been.
+    assert decode(room.objects.read(KEY, 0, 4096)).epoch == epoch + 1
     before = room.picture()[account.address][3]["INBOX", 0][2]
     recovered, _ = room.recover()
     after = room.picture(recovered)[account.address][3]["INBOX", 0][2]

@@ -6,7 +6,7 @@ here. What is told so between rounds need not be consistent across accounts; wit
 Segments are numbered on from the highest number there is, in the database or in the bucket. The bucket may have the
 next one already: its writer died before its marks. Where it has more, this database has forgotten marks that it
 committed: it was restored, or lost its tail in a failover, and what that told of UIDs and MODSEQs would now be told
-otherwise. So `store.epoch` rises, and collection is frozen, if `jobs.epochs` has not seen to it before.
+otherwise. So `jobs.epochs` raises its alarm, if it has not before: collection is frozen, and `store.epoch` rises.
 
 When `store.epoch` has risen, no mark counts any more, and everything is written whole: a higher epoch supersedes all
 that was written under lower ones.
@@ -21,6 +21,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from lightmail.jobs.epochs import Epochs
 from lightmail.jobs.journal.checkpoints import MOST_SEGMENTS, remove_superseded, take_pictures
 from lightmail.jobs.journal.pulling import pull_accounts, pull_changed, pull_directory
 from lightmail.jobs.journal.segments import Head, directory, first_key, number_of
@@ -28,7 +29,7 @@ from lightmail.jobs.journal.state import State, lease_name
 from lightmail.jobs.journal.stream import Stream
 from lightmail.metrics import JOURNAL_BEHIND, JOURNAL_CHANGES
 from lightmail.objects.backends import ObjectStore
-from lightmail.operations.journal import Lease, LeaseLost, acquire, advance, raise_epoch, release, renew, start_over
+from lightmail.operations.journal import Lease, LeaseLost, acquire, advance, release, renew, start_over
 from lightmail.store import journal, progress
 from lightmail.store.database import Database
 from lightmail.store.journal import Cut
@@ -142,11 +143,11 @@ class Journal:
         highest = await self._pool.run(_highest_number, self._store, state.number)
         if highest < state.number:
             return
-        if highest > state.number and await raise_epoch(self._database, lease, state.epoch):
-            log.critical(
-                "the database is behind its journal: it was restored from a backup, or lost its tail in a failover;"
-                " mailboxes continue with higher UIDs, and collection is frozen: see docs/epochs.md"
-            )
+        if highest > state.number:
+            # Had the lease passed on while the keys were listed, the segments could be its new holder's.
+            if not await renew(self._database, lease):
+                raise LeaseLost
+            await Epochs(self._database, self._store, self._pool).lost_marks(state.epoch)
         state.number = highest + 1
         await advance(self._database, lease, {}, {}, state.pack())
 
