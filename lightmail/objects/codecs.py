@@ -136,11 +136,13 @@ class Lz4(_SkippableFrames):
         return packed
 
     def expand(self, frame: bytes | memoryview, octets: int) -> bytes:
+        # Not all at once: that would allocate whatever size the frame claims, and expand without a bound.
+        decompressor = lz4.frame.LZ4FrameDecompressor()
         try:
-            data, used = lz4.frame.decompress(frame, return_bytes_read=True)
+            data = decompressor.decompress(frame, octets + 1)
         except (RuntimeError, ValueError, MemoryError):
             raise Corruption from None
-        if len(data) != octets or used != len(frame):
+        if len(data) != octets or not decompressor.eof or decompressor.unused_data:
             raise Corruption
         return bytes(data)
 

@@ -26,6 +26,10 @@ FRAME_OCTETS: Final = 1 << 20
 # Enough for the header of a message to sixty recipients; and what no honest header reaches.
 _FIRST_READ: Final = 4096
 _LARGEST_HEADER: Final = 16 << 20
+# What no object of one frame reaches: the largest header, and a frame that did not compress.
+LARGEST_SMALL: Final = 20 << 20
+# What no honest seek table reaches: it is read at once.
+_MOST_PIECES: Final = 1 << 16
 _FOOTER: Final = struct.Struct("<IBI")
 
 
@@ -104,7 +108,7 @@ def _read_table(codec: Codec, stored_octets: int, read: Callable[[int, int], byt
         raise Corruption
     count, _, magic = _FOOTER.unpack(read(end - _FOOTER.size, end))
     start = end - _FOOTER.size - 8 * count
-    if magic != SEEKABLE_MAGIC or count == 0 or start < 0:
+    if magic != SEEKABLE_MAGIC or not 0 < count <= _MOST_PIECES or start < 0:
         raise Corruption
     entries = list(struct.iter_unpack("<II", read(start, end - _FOOTER.size)))
     return Frames.of(entries[0][0], [stored for stored, _ in entries[1:]])

@@ -12,19 +12,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
 from itertools import pairwise
-from typing import BinaryIO, Final, cast
+from typing import BinaryIO, cast
 
 from lightmail.errors import Corruption
 from lightmail.mime import render
 from lightmail.model import BlobRef, Rendering
 from lightmail.objects.backends import ObjectMissing, ObjectStore
 from lightmail.objects.codecs import READERS, Codec
-from lightmail.objects.container import FRAME_OCTETS, Frames, describe, expand_small, seek_table
+from lightmail.objects.container import FRAME_OCTETS, LARGEST_SMALL, Frames, describe, expand_small, seek_table
 from lightmail.objects.header import ObjectHeader
 from lightmail.objects.keys import SUFFIXES
-
-# What no object of one frame reaches: the largest header, and a frame that did not compress.
-_LARGEST_SMALL: Final = 20 << 20
 
 
 class Verdict(Enum):
@@ -111,7 +108,7 @@ def _as_the_row_says(store: ObjectStore, ref: BlobRef) -> tuple[str, ObjectHeade
         if not problem and end + len(table) != ref.stored_octets:
             problem = "its length is not what the row says"
         return problem, header, rendering
-    if ref.octets > FRAME_OCTETS or ref.stored_octets > _LARGEST_SMALL:
+    if ref.octets > FRAME_OCTETS or ref.stored_octets > LARGEST_SMALL:
         raise Corruption
     stored = store.read(ref.key, 0, ref.stored_octets + 1)
     blob = expand_small(codec, stored[: ref.stored_octets], ref.octets)

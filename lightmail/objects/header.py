@@ -13,6 +13,11 @@ from lightmail.errors import Corruption
 from lightmail.model import MailboxId
 
 FORMAT: Final = 1
+# Integers of rows are below it.
+_NUMBERS: Final = 1 << 63
+# And dates are dates of the calendar, or nobody could be told of them.
+_YEAR_1_US: Final = -62_135_596_800_000_000
+_YEAR_10000_US: Final = 253_402_300_800_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +49,19 @@ class ObjectHeader:
                 raise Corruption
             owners = tuple((bytes.fromhex(account), MailboxId(int(mailbox))) for account, mailbox in fields["owners"])
             octets, internaldate_us = int(fields["octets"]), int(fields["internaldate_us"])
-            return cls(octets, bytes.fromhex(fields["sha256"]), internaldate_us, owners)
-        except (ValueError, KeyError, TypeError, RecursionError):
+            header = cls(octets, bytes.fromhex(fields["sha256"]), internaldate_us, owners)
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
             raise Corruption from None
+        if not header._is_possible():
+            raise Corruption
+        return header
+
+    def _is_possible(self) -> bool:
+        """Whether every number can be one of a row: what is read from a bucket may be anybody's."""
+        numbers = (self.octets, *(mailbox for _, mailbox in self.owners))
+        return (
+            all(0 <= number < _NUMBERS for number in numbers)
+            and _YEAR_1_US <= self.internaldate_us < _YEAR_10000_US
+            and len(self.sha256) == 32
+            and all(len(account) == 16 for account, _ in self.owners)
+        )

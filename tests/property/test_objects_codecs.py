@@ -28,7 +28,7 @@ headers = st.builds(
     ObjectHeader,
     octets=st.integers(0, 1 << 20),
     sha256=st.binary(min_size=32, max_size=32),
-    internaldate_us=st.integers(-(1 << 60), 1 << 60),
+    internaldate_us=st.integers(-62_135_596_800_000_000, 253_402_300_799_999_999),
     owners=st.lists(
         st.tuples(st.binary(min_size=16, max_size=16), st.integers(1, 1 << 62).map(MailboxId)), max_size=200
     ).map(tuple),

@@ -25,7 +25,7 @@ from lightmail.mime import render
 from lightmail.model import StoredBlob
 from lightmail.objects.backends import ObjectMissing, ObjectStore, open_store
 from lightmail.objects.codecs import READERS, Codec
-from lightmail.objects.container import Frames, describe, expand_small
+from lightmail.objects.container import FRAME_OCTETS, LARGEST_SMALL, Frames, describe, expand_small
 from lightmail.objects.header import ObjectHeader
 from lightmail.objects.keys import born_us
 from lightmail.threads import BoundedPool
@@ -81,6 +81,8 @@ class _Source:
 def _examined(source: _Source, key: str, born: int, codec: Codec) -> Examined:
     header, frames = describe(codec, source.size, source.read)
     if not frames:
+        if source.size > LARGEST_SMALL:
+            raise Corruption
         octets = expand_small(codec, source.read(0, source.size), header.octets)
         digest = hashlib.sha256(octets).digest()
         rendering = render(io.BytesIO(octets))
@@ -126,6 +128,8 @@ class _FrameReader(io.RawIOBase):
         octets = min(self._size, self._octets - number * self._size)
         if number < 0 or octets <= 0:
             return memoryview(b"")
+        if stop - start > 2 * FRAME_OCTETS:
+            raise Corruption
         data = self._codec.expand(self._source.read(start, stop), octets)
         self.sha256.update(data)
         return memoryview(data)
