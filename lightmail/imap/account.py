@@ -20,7 +20,7 @@ from lightmail.imap import deleted, mutf7
 from lightmail.imap.contracts import deferred
 from lightmail.imap.mailbox import SelectedMailbox
 from lightmail.imap.origins import StoreMailbox
-from lightmail.imap.patterns import matches, read_pattern
+from lightmail.imap.patterns import NamePattern, read_pattern
 from lightmail.imap.tokens import mailbox_name
 from lightmail.index.view import View
 from lightmail.model import HIERARCHY_DELIMITER, Account, Mailbox
@@ -158,7 +158,8 @@ class MailAccount:
             return []
         await self._read_subscriptions()
         mailboxes = await self._services.database.read("list", stored.list_txn, self.owner.id)
-        return [(mailbox.name, MailboxInfo(mailbox)) for mailbox in mailboxes if matches(pattern, mailbox.name)]
+        wanted = NamePattern(pattern)
+        return [(mailbox.name, MailboxInfo(mailbox)) for mailbox in mailboxes if wanted.matches(mailbox.name)]
 
     # INamespacePresenter
 

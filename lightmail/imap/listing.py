@@ -6,17 +6,18 @@ RFC 6154 has it for servers without extended LIST; its selection and return opti
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from lightmail.errors import Invalid
 from lightmail.imap import deleted, responses
 from lightmail.imap.commands import AUTH, OK, Command, Completion
-from lightmail.imap.patterns import matches, read_pattern
+from lightmail.imap.patterns import NamePattern, read_pattern
 from lightmail.imap.tokens import Bad, Tokens
 from lightmail.model import HIERARCHY_DELIMITER, Mailbox
 from lightmail.store import mailboxes as stored
+from lightmail.turns import Turn
 
 if TYPE_CHECKING:
     from lightmail.imap.server import ImapServer
@@ -76,24 +77,36 @@ async def _list(session: ImapServer, listing: Listing) -> Completion:
     account = session.owner
     mailboxes = await session.services.database.read("list", stored.list_txn, account.id)
     mailboxes += await deleted.listed(session.services, account, listing.pattern)
-    lines = _list_lines(mailboxes, listing, session.services.config.special_use_names)
-    await _send(session, b"LIST", lines)
+    existing = {mailbox.name: mailbox for mailbox in mailboxes}
+    superiors = {superior for name in existing for superior in _superiors(name)}
+    names = await _matching(session, existing.keys() | superiors, listing.pattern)
+    uses = session.services.config.special_use_names
+    await _send(session, b"LIST", _list_lines(names, existing, superiors, listing.special_use_only, uses))
     return OK
 
 
+async def _matching(session: ImapServer, names: Iterable[str], pattern: str) -> list[str]:
+    """Those of `names` that match, in their order; others are served meanwhile."""
+    turn, wanted, found = Turn(session.services.database.reactor), NamePattern(pattern), []
+    for name in sorted(names):
+        if wanted.matches(name):
+            found.append(name)
+        await turn.offer()
+    return found
+
+
 def _list_lines(
-    mailboxes: Iterable[Mailbox], listing: Listing, uses: Mapping[str, str]
+    names: Iterable[str],
+    existing: Mapping[str, Mailbox],
+    superiors: Set[str],
+    special_use_only: bool,
+    uses: Mapping[str, str],
 ) -> Iterator[tuple[list[bytes], str]]:
-    """(attributes, name) of each name to list, in the order of the names."""
-    existing = {mailbox.name: mailbox for mailbox in mailboxes}
-    superiors: set[str] = set()
-    for name in existing:
-        superiors.update(_superiors(name))
-    pattern = listing.pattern or ""
-    for name in sorted(existing.keys() | superiors):
+    """(attributes, name) of each of `names` that is to be listed."""
+    for name in names:
         mailbox = existing.get(name)
         use = (mailbox.special_use or uses.get(name)) if mailbox is not None else None
-        if (listing.special_use_only and not use) or not matches(pattern, name):
+        if special_use_only and not use:
             continue
         attributes = [] if mailbox is not None else [b"\\Noselect"]
         attributes.append(b"\\HasChildren" if name in superiors else b"\\HasNoChildren")
@@ -116,23 +129,18 @@ async def _lsub(session: ImapServer, pattern: str | None) -> Completion:
     if pattern is None:
         return OK
     names = await session.services.database.read("lsub", stored.subscriptions_txn, session.owner.id)
-    await _send(session, b"LSUB", _lsub_lines(names, pattern))
+    lines = await _lsub_lines(session, set(names), pattern)
+    await _send(session, b"LSUB", lines)
     return OK
 
 
-def _lsub_lines(subscribed: Iterable[str], pattern: str) -> Iterator[tuple[list[bytes], str]]:
+async def _lsub_lines(session: ImapServer, subscribed: Set[str], pattern: str) -> list[tuple[list[bytes], str]]:
     """Subscribed names that match, whether or not they exist; and where ``%`` stopped short of one, its superior."""
-    names = set(subscribed)
-    shown: dict[str, list[bytes]] = {}
-    for name in names:
-        if matches(pattern, name):
-            shown[name] = []
-        elif pattern.endswith("%"):
-            for superior in _superiors(name):
-                if superior not in names and matches(pattern, superior):
-                    shown[superior] = [b"\\Noselect"]
-    for name in sorted(shown):
-        yield shown[name], name
+    shown: dict[str, list[bytes]] = {name: [] for name in await _matching(session, subscribed, pattern)}
+    if pattern.endswith("%"):
+        short = {superior for name in subscribed - shown.keys() for superior in _superiors(name)} - subscribed
+        shown.update({name: [b"\\Noselect"] for name in await _matching(session, short, pattern)})
+    return [(shown[name], name) for name in sorted(shown)]
 
 
 def _superiors(name: str) -> Iterator[str]:

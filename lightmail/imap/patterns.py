@@ -21,41 +21,55 @@ def read_pattern(reference: bytes, pattern: bytes) -> str | None:
     return INBOX + delimiter + rest if first.upper() == INBOX else whole
 
 
+class Pattern:
+    """A pattern, made ready to be matched with many names.
+
+    All ways to match are followed at once, a bit for each: after some octets of a name, bit i says that the first i
+    letters of the pattern can have been met. The time is that of the name's length, whatever the pattern: no way is
+    ever tried again, so that no pattern can make the server search.
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self._letters: dict[str, int] = {}
+        self._stars = self._percents = 0
+        at = 1
+        for character in pattern:
+            if character == "*":
+                self._stars |= at
+            elif character == "%":
+                self._percents |= at
+            else:
+                self._letters[character] = self._letters.get(character, 0) | at
+                at <<= 1
+        self._all = at
+
+    def fits(self, name: str) -> bool:
+        """Whether the whole of `name` matches."""
+        letters, stars, percents = self._letters, self._stars, self._percents | self._stars
+        states = 1
+        for character in name:
+            waiting = stars if character == HIERARCHY_DELIMITER else percents
+            states = (states & letters.get(character, 0)) << 1 | states & waiting
+            if not states:
+                return False
+        return bool(states & self._all)
+
+
+class NamePattern:
+    """What LIST asks for. INBOX, whose case means nothing, also matches as if the first level were in upper case."""
+
+    def __init__(self, pattern: str) -> None:
+        head, delimiter, tail = pattern.partition(HIERARCHY_DELIMITER)
+        self._exact = Pattern(pattern)
+        self._inbox = Pattern(head.upper() + delimiter + tail)
+
+    def matches(self, name: str) -> bool:
+        """Whether `name` matches."""
+        if self._exact.fits(name):
+            return True
+        return name.partition(HIERARCHY_DELIMITER)[0] == INBOX and self._inbox.fits(name)
+
+
 def matches(pattern: str, name: str) -> bool:
-    """Whether `name` matches. INBOX, whose case means nothing, also matches as if the pattern were in upper case."""
-    if _matches(pattern, name):
-        return True
-    first, delimiter, rest = name.partition(HIERARCHY_DELIMITER)
-    if first != INBOX:
-        return False
-    head, pattern_delimiter, tail = pattern.partition(HIERARCHY_DELIMITER)
-    return _matches(head.upper() + pattern_delimiter + tail, first + delimiter + rest)
-
-
-def _matches(pattern: str, name: str) -> bool:
-    """Two pointers. Going back to the last wildcard only is enough: the leftmost match of what stands between two
-    wildcards leaves the most room to what follows, and a ``%`` that can grow no further cannot begin later either,
-    as it stands before the same ``/``."""
-    p = n = 0
-    star = percent = -1  # the pattern's positions behind the last `*` and the last `%` after it
-    star_name = percent_name = 0  # where in the name they end for now
-    while n < len(name):
-        wildcard = pattern[p : p + 1]
-        if wildcard == "*":
-            p += 1
-            star, star_name, percent = p, n, -1
-        elif wildcard == "%":
-            p += 1
-            percent, percent_name = p, n
-        elif wildcard == name[n]:
-            p += 1
-            n += 1
-        elif percent >= 0 and name[percent_name] != HIERARCHY_DELIMITER:
-            percent_name += 1
-            p, n = percent, percent_name
-        elif star >= 0:
-            star_name += 1
-            p, n, percent = star, star_name, -1
-        else:
-            return False
-    return not pattern[p:].strip("*%")
+    """Whether `name` matches `pattern`, where there is one name to look at."""
+    return NamePattern(pattern).matches(name)
