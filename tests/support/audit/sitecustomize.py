@@ -1,6 +1,7 @@
 """For a process whose reactor thread is watched: it writes each file that its main thread opens, renames or removes.
 
-Python imports this by itself where the directory is on its path; AUDIT_FILE names the file to write to.
+Python imports this by itself where the directory is on its path; AUDIT_FILE names the file to write to. Processes that
+the watched one starts have no reactor, and are let be.
 """
 
 from __future__ import annotations
@@ -19,4 +20,5 @@ def _hook(event: str, arguments: tuple[object, ...]) -> None:
         os.write(_OUT, f"{event} {arguments[0]!r}\n".encode(errors="replace"))
 
 
-sys.addaudithook(_hook)
+if any(word.endswith("twistd") for word in sys.orig_argv):
+    sys.addaudithook(_hook)
