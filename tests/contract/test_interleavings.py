@@ -154,8 +154,12 @@ LIVING = ("append", "deliver", "copy", "move", "expunge", "flag", "purge", "rest
 ENDING = ("purge", "purge_source", "restore", "condemn")
 # They lock different mailboxes, and so have hundreds of orders.
 LONG = {("append", "purge"), ("deliver", "purge"), ("expunge", "purge"), ("flag", "purge"), ("purge", "purge_source")}
-THREES = (("purge", "condemn", "condemn"), ("restore", "condemn", "condemn"))
-LONG_THREES = (("purge", "purge_source", "restore"), ("purge", "purge_source", "condemn"))
+THREES = (("purge", "condemn", "condemn"),)
+LONG_THREES = (
+    ("restore", "condemn", "condemn"),
+    ("purge", "purge_source", "restore"),
+    ("purge", "purge_source", "condemn"),
+)
 LIVING_THREES = (
     ("copy", "expunge", "condemn"),
     ("move", "purge", "condemn"),
@@ -213,7 +217,7 @@ def test_every_order_of_three_on_tombstones(world: World, kinds: tuple[str, ...]
 
 @pytest.mark.heavy
 @pytest.mark.parametrize("kinds", LONG_THREES, ids="-".join)
-def test_every_order_of_three_with_two_mailboxes(world: World, kinds: tuple[str, ...]) -> None:
+def test_every_order_of_more_threes_on_tombstones(world: World, kinds: tuple[str, ...]) -> None:
     try_every_order(world, kinds, ending=True)
 
 
