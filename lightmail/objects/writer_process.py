@@ -36,9 +36,15 @@ def main() -> None:
     link = socket.socket(fileno=0)
     # Not sooner: until now whatever goes wrong is told on standard error.
     globalLogBeginner.beginLoggingTo([_observer(link)], redirectStandardIO=False)
-    setup = Setup.unpack(link.recv(RECORD_OCTETS))
+    record = link.recv(RECORD_OCTETS)
+    if not record:
+        return  # the server has ended meanwhile
+    setup = Setup.unpack(record)
     store = open_store(setup.storage, setup.s3)
-    link.send(Ready().pack())
+    try:
+        link.send(Ready().pack())
+    except BrokenPipeError:
+        return
     threads = [threading.Thread(target=_serve, args=(link, store, setup), daemon=True) for _ in range(setup.threads)]
     for thread in threads:
         thread.start()
