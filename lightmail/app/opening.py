@@ -37,7 +37,7 @@ async def check_or_wait(
     Raises StartupError, Outage too where the store is not `established`.
     """
     try:
-        await _within(pool, check, _CHECK_SECONDS, reactor)
+        await _within(name, pool, check, reactor)
         return
     except Outage as outage:
         if not established:
@@ -51,7 +51,7 @@ async def check_or_wait(
         nonlocal seen
         if not seen:
             try:
-                await _within(pool, check, _CHECK_SECONDS, reactor)
+                await _within(name, pool, check, reactor)
             except Outage:
                 raise Unavailable from None
             seen = True
@@ -83,8 +83,8 @@ async def compare_epochs(epochs: Epochs, parts: Parts, reactor: Any) -> None:
     await parts.start(service_part("epochs", rounds))
 
 
-async def _within(pool: BoundedPool, check: Callable[[], None], seconds: float, reactor: Any) -> None:
+async def _within(name: str, pool: BoundedPool, check: Callable[[], None], reactor: Any) -> None:
     try:
-        await Deferred.fromCoroutine(pool.run(check)).addTimeout(seconds, reactor)
+        await Deferred.fromCoroutine(pool.run(check)).addTimeout(_CHECK_SECONDS, reactor)
     except DeferredTimeout:
-        raise Outage(f"the object store did not answer within {seconds:.0f} s") from None
+        raise Outage(f"The {name} did not answer within {_CHECK_SECONDS:.0f} s.") from None

@@ -41,7 +41,6 @@ from twisted.logger import Logger
 
 from lightmail.model import ObjectId, ObjectState
 from lightmail.objects import keys
-from lightmail.operations.transactions import Transactions
 from lightmail.store import collection
 from lightmail.store.collection import Doomed, Orphan
 from lightmail.store.cursor import Cursor
@@ -144,7 +143,7 @@ def _note_txn(cursor: Cursor, objects: Sequence[ObjectId], now_us: int) -> None:
             collection.note_txn(cursor, sorted(locked), now_us)
 
 
-async def quarantine(tx: Transactions, database: Database, key: str, stored_octets: int, reason: str) -> None:
+async def quarantine(database: Database, key: str, stored_octets: int, reason: str) -> None:
     """Give an object that has no row one, QUARANTINED; nothing happens where it has a row by now.
 
     `stored_octets` is its size in the store; what it holds stays unknown until somebody reads it. Raises Corruption

@@ -90,14 +90,16 @@ async def add_messages(tx: Transactions, rows: Sequence[Row]) -> None:
     await _write(tx, recovery.insert_messages_txn, rows)
 
 
-async def finish(
-    tx: Transactions, usage: Sequence[tuple[int, int, int]], mailbox_ids: int, journal: tuple[str, dict[str, Any]]
-) -> None:
-    """Insert what accounts use (account, octets, messages), keep mailbox ids up to `mailbox_ids` from being given
-    again, have the `journal` of that name begin in that state, and take the mark away: the database is whole."""
+async def add_usage(tx: Transactions, usage: Sequence[tuple[int, int, int]]) -> None:
+    """Insert what accounts use: (account, octets, messages)."""
+    await _write(tx, recovery.insert_usage_txn, usage)
+
+
+async def finish(tx: Transactions, mailbox_ids: int, journal: tuple[str, dict[str, Any]]) -> None:
+    """Keep mailbox ids up to `mailbox_ids` from being given again, have the `journal` of that name begin in that state,
+    and take the mark away: the database is whole."""
 
     def work(cursor: Cursor) -> None:
-        recovery.insert_usage_txn(cursor, usage)
         recovery.reserve_mailbox_ids_txn(cursor, mailbox_ids)
         progress.write_txn(cursor, *journal)
         progress.clear_txn(cursor, MARKER)

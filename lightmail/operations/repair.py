@@ -250,7 +250,7 @@ def _settle_marks_txn(cursor: Cursor, objects: Sequence[ObjectId]) -> Changed[No
 
 async def quarantine(tx: Transactions, key: str, stored_octets: int) -> None:
     """Give an object that has no row one, QUARANTINED. Raises Unavailable, Corruption for what is no object key."""
-    await collect.quarantine(tx, tx.database, key, stored_octets, "verify")
+    await collect.quarantine(tx.database, key, stored_octets, "verify")
 
 
 async def set_object(tx: Transactions, object_: ObjectId, truth: BlobRef) -> None:

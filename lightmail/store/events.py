@@ -10,7 +10,7 @@ import json
 from typing import Any, Final
 
 from lightmail.model import AccountId
-from lightmail.store.cursor import Cursor, Statement
+from lightmail.store.cursor import Statement
 from lightmail.store.sqltext import NOW_US
 
 KIND_OCTETS: Final = 64
@@ -29,8 +29,3 @@ def event_statement(kind: str, account: AccountId | None, detail: dict[str, Any]
     if len(name) > KIND_OCTETS or len(text) > DETAIL_OCTETS:
         raise ValueError(f"the event {kind[:KIND_OCTETS]} is too big")
     return _INSERT, (name, account, text)
-
-
-def append_txn(cursor: Cursor, kind: str, account: AccountId | None, detail: dict[str, Any]) -> None:
-    """Write an event down. Raises ValueError as `event_statement`."""
-    cursor.execute(*event_statement(kind, account, detail))

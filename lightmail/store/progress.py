@@ -6,6 +6,7 @@ import json
 from typing import Any, Final
 
 from lightmail.store.cursor import Cursor
+from lightmail.store.faults import Conflict, DuplicateKey
 from lightmail.store.sqltext import NOW_US
 
 _UPDATE: Final = f"UPDATE job_progress SET state = %s, updated_at = {NOW_US} WHERE name = %s"  # noqa: S608
@@ -23,11 +24,15 @@ def read_txn(cursor: Cursor, name: str) -> dict[str, Any] | None:
 
 
 def write_txn(cursor: Cursor, name: str, state: dict[str, Any]) -> None:
-    """Write down `state`, which JSON can hold, in place of what was there."""
+    """Write down `state`, which JSON can hold, in place of what was there. Raises Conflict."""
     text = json.dumps(state, separators=(",", ":")).encode()
     cursor.execute(_UPDATE, (text, name.encode()))
     if cursor.rowcount == 0:
-        cursor.execute(_INSERT, (name.encode(), text))
+        try:
+            cursor.execute(_INSERT, (name.encode(), text))
+        except DuplicateKey:
+            # Another process writes the first state at this moment: this one's comes after it.
+            raise Conflict("twin") from None
 
 
 def clear_txn(cursor: Cursor, name: str) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from lightmail.model import ObjectId, StoredBlob
 from lightmail.store import blobs, progress
@@ -222,10 +222,3 @@ def reserve_mailbox_ids_txn(cursor: Cursor, highest: int) -> None:
     if row is not None and row[0] < highest:
         cursor.execute(_RESERVE, (highest, b"\x00recover"))
         cursor.execute("DELETE FROM mailboxes WHERE id = %s AND account = 0", (highest,))
-
-
-def epoch_txn(cursor: Cursor) -> int:
-    """The store's epoch."""
-    cursor.execute("SELECT epoch FROM store WHERE id = 1")
-    row: Any = cursor.fetchone()
-    return int(row[0])

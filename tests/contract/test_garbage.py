@@ -271,7 +271,7 @@ def test_an_object_whose_append_was_refused_is_found(yard: Yard) -> None:
 def test_a_delivery_cannot_refer_to_an_object_that_was_quarantined(yard: Yard) -> None:
     account, mailbox, _ = inbox(yard)
     stored = yard.put()
-    run(collect.quarantine(yard.store.tx, yard.store.database, stored.key, 6, "test"))
+    run(collect.quarantine(yard.store.database, stored.key, 6, "test"))
     with pytest.raises(Unavailable):
         run(append(yard.store.tx, account, mailbox, [NewMessage(stored, NONE, NOW_US)]))
     assert yard.store.uids(mailbox) == []
@@ -321,7 +321,7 @@ def test_two_collectors_at_once_do_what_one_does(yard: Yard) -> None:
         while more:
             done = together(*(each.once(yard.now_us, everything=True) for each in pair))
             passes = [each for each in done if isinstance(each, Pass)]
-            assert len(passes) == 2
+            assert len(passes) == 2, done
             more = any(each.more for each in passes)
             yard.check_law()
         yard.later(days=16)

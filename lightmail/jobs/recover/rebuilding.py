@@ -74,7 +74,10 @@ class Rebuilt:
 
 @dataclass(slots=True)
 class _Box:
-    """A mailbox on its way: its number in the scratch file (None for one that is made now) and its new row's parts."""
+    """A mailbox on its way: its number in the scratch file (None for one that is made now) and its new row's parts.
+
+    So many `arrivals` come back in it; with `takes_homeless` those of its owner that have no mailbox are among them.
+    """
 
     number: int | None
     id: int
@@ -86,7 +89,9 @@ class _Box:
     special_use: str | None
     deleted_at: int
     keywords: list[tuple[int, bytes]]
-    arrivals: list[Row]
+    owner: bytes
+    arrivals: int = 0
+    takes_homeless: bool = False
 
 
 class Rebuilding:
@@ -104,7 +109,6 @@ class Rebuilding:
         self._number = number
         self._taken_ids: set[int] = set()
         self._addresses: set[str] = set()
-        self._usage: list[tuple[int, int, int]] = []
         self._made: Mapping[str, int] = {}
 
     async def run(self, progress: Progress) -> None:
@@ -117,7 +121,7 @@ class Rebuilding:
             await self._add_accounts(owners[start : start + _ACCOUNTS_AT_ONCE])
             progress("accounts", min(start + _ACCOUNTS_AT_ONCE, len(owners)), len(owners))
         state = State(number=self._number, mailbox_ids=self._highest)
-        await recovery.finish(self._tx, self._usage, self._highest, (lease_name(SHARD), state.pack()))
+        await recovery.finish(self._tx, self._highest, (lease_name(SHARD), state.pack()))
 
     def _admit_lost(self) -> None:
         """Make records of the accounts that only objects name."""
@@ -179,7 +183,8 @@ class Rebuilding:
         self.result.accounts += len(read)
         self.result.mailboxes += sum(1 for _, box in boxes if not box.deleted_at)
         self.result.messages += sum(messages for _, messages in used.values())
-        self._usage += [(account, octets, messages) for account, (octets, messages) in used.items()]
+        sums = [(account, octets, messages) for account, (octets, messages) in used.items()]
+        await recovery.add_usage(self._tx, sums)
 
     def _account_row(self, owner: bytes, record: dict[str, Any], boxes: list[_Box]) -> AccountRow:
         """The account's row; its mailboxes get their UIDVALIDITYs."""
@@ -218,16 +223,17 @@ class Rebuilding:
         boxes: list[_Box] = []
         names: set[tuple[str, int]] = set()
         for number, id_, text in found:
-            boxes.append(self._box(number, id_, json.loads(text), names))
+            boxes.append(self._box(number, owner, id_, json.loads(text), names))
         if not record["deleted_at"]:
             self._add_missing(owner, boxes)
         for box in boxes:
-            box.arrivals = self._arrivals(owner, box)
+            box.takes_homeless = self._takes_homeless(box)
+            box.arrivals = self._count_arrivals(box)
             last = self._last_uid(box.number)
             box.uidnext = max(box.uidnext, last + 1)
         return owner, record, sorted(boxes, key=lambda box: box.id)
 
-    def _box(self, number: int, id_: int, record: dict[str, Any], names: set[tuple[str, int]]) -> _Box:
+    def _box(self, number: int, owner: bytes, id_: int, record: dict[str, Any], names: set[tuple[str, int]]) -> _Box:
         name, deleted_at = record["name"], record["deleted_at"]
         while (name, deleted_at) in names:
             # Two that the journal shows under one name: the change that parted them is in a segment that is lost.
@@ -236,7 +242,7 @@ class Rebuilding:
         names.add((name, deleted_at))
         keywords = [(bit, text.encode("latin-1")) for bit, text in record["keywords"]]
         counters = (record["uidvalidity"], record["uidnext"], record["modseq"] + JUMP, record["recent_uid"])
-        return _Box(number, self._id(id_), name, *counters, record["special_use"], deleted_at, keywords, [])
+        return _Box(number, self._id(id_), name, *counters, record["special_use"], deleted_at, keywords, owner)
 
     def _id(self, wanted: int | None) -> int:
         if wanted is None or wanted in self._taken_ids:
@@ -252,26 +258,30 @@ class Rebuilding:
         homeless = self._rows.execute("SELECT 1 FROM arrival WHERE owner = ? AND mailbox IS NULL", (owner,)).fetchone()
         if homeless and boxes and RECOVERED not in names:
             needed.append(RECOVERED)
-        boxes += [_Box(None, self._id(None), name, 0, 1, JUMP, 0, None, 0, [], []) for name in needed]
+        boxes += [_Box(None, self._id(None), name, 0, 1, JUMP, 0, None, 0, [], owner) for name in needed]
 
-    def _arrivals(self, owner: bytes, box: _Box) -> list[Row]:
-        """What comes back in this mailbox: (object's id, birth, INTERNALDATE, octets), in order."""
-        columns = "SELECT o.id, a.born_us, a.internaldate_us, a.octets FROM arrival a JOIN object o USING (object_key)"
-        order = "ORDER BY a.born_us, a.object_key"
-        found: list[Row] = []
-        if box.number is not None:
-            found = self._rows.execute(f"{columns} WHERE a.mailbox = ? {order}", (box.number,)).fetchall()
-        if self._takes_homeless(owner, box):
-            found += self._rows.execute(
-                f"{columns} WHERE a.owner = ? AND a.mailbox IS NULL {order}", (owner,)
-            ).fetchall()
-        return [row for row in found if row[0] is not None]
+    _ARRIVALS: Final = (
+        "FROM arrival a JOIN object o USING (object_key)"
+        " WHERE a.owner = ? AND (a.mailbox = ? OR (? AND a.mailbox IS NULL)) AND o.id IS NOT NULL"
+    )
 
-    def _takes_homeless(self, owner: bytes, box: _Box) -> bool:
+    def _count_arrivals(self, box: _Box) -> int:
+        found = self._rows.execute(f"SELECT COUNT(*) {self._ARRIVALS}", (box.owner, box.number, box.takes_homeless))
+        return int(found.fetchone()[0])
+
+    def _arrivals(self, box: _Box) -> Iterator[Row]:
+        """What comes back in a mailbox: (object's id, birth, INTERNALDATE, octets), in order."""
+        return self._rows.execute(
+            f"SELECT o.id, a.born_us, a.internaldate_us, a.octets {self._ARRIVALS}"
+            " ORDER BY a.mailbox IS NULL, a.born_us, a.object_key",
+            (box.owner, box.number, box.takes_homeless),
+        )
+
+    def _takes_homeless(self, box: _Box) -> bool:
         """An account that nothing is known of has only INBOX to take what it gets."""
         if box.deleted_at:
             return False
-        known = self._rows.execute("SELECT 1 FROM mailbox WHERE owner = ? LIMIT 1", (owner,)).fetchone()
+        known = self._rows.execute("SELECT 1 FROM mailbox WHERE owner = ? LIMIT 1", (box.owner,)).fetchone()
         return box.name == (RECOVERED if known else INBOX)
 
     def _last_uid(self, number: int | None) -> int:
@@ -291,7 +301,7 @@ class Rebuilding:
                 self.result.missing += 0 if row[7] else 1
                 continue
             yield (account, box.id, *row)
-        for uid, (object_, born_us, internaldate_us, octets) in enumerate(box.arrivals, box.uidnext):
+        for uid, (object_, born_us, internaldate_us, octets) in enumerate(self._arrivals(box), box.uidnext):
             self.result.arrivals += 1
             yield (account, box.id, uid, box.modseq, object_, 0, internaldate_us, born_us, octets, 0, None)
 
@@ -302,7 +312,7 @@ def _subscriptions(_owner: bytes, record: dict[str, Any], boxes: list[_Box]) -> 
 
 
 def _mailbox_row(account: int, box: _Box) -> MailboxRow:
-    uidnext = box.uidnext + len(box.arrivals)
+    uidnext = box.uidnext + box.arrivals
     return MailboxRow(
         box.id,
         account,

@@ -116,7 +116,7 @@ class Replay:
                     self._apply(head, record)
         except Damaged as damage:
             return self.give_up(key, str(damage))
-        except (KeyError, TypeError, ValueError, IndexError, AttributeError, sqlite3.Error) as error:
+        except (ArithmeticError, KeyError, TypeError, ValueError, IndexError, AttributeError, sqlite3.Error) as error:
             return self.give_up(key, f"a record makes no sense ({error!r})")
         finally:
             self._rows.execute("COMMIT")

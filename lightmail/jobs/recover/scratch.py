@@ -31,6 +31,7 @@ CREATE TABLE arrival (
 # Made when the journal has been read: it costs less at once.
 _INDEXES: Final = """
 CREATE INDEX IF NOT EXISTS message_key ON message (object_key);
+CREATE INDEX IF NOT EXISTS arrival_place ON arrival (owner, mailbox, born_us, object_key);
 """
 
 
