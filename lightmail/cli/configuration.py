@@ -6,6 +6,7 @@ import click
 
 from lightmail.cli.common import config_option, configuration
 from lightmail.config import check_host, shown
+from lightmail.jobs.quota_notice import read_notice
 
 
 @click.group()
@@ -19,6 +20,7 @@ def check_() -> None:
     """Say whether the configuration can be used on this host. Connects to nothing."""
     loaded = configuration()
     check_host(loaded)
+    read_notice(loaded.quota.warning_template)
     click.echo(f"{loaded.source or 'the embedded default'}: OK")
 
 

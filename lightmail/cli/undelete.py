@@ -56,7 +56,9 @@ def _filters(command: F) -> F:
     """The options that say which deletions are meant."""
     options = (
         click.option("--mailbox", metavar="MAILBOX", help="Only what was in the mailbox of that name."),
-        click.option("--since", type=Moment(), help="Deleted then or later: 2026-03-01, 2026-03-01T14:05, or 3d ago."),
+        click.option(
+            "--since", type=Moment(), help="Deleted then or later: 2026-03-01, 2026-03-01T14:05, or an age: 3d."
+        ),
         click.option("--until", type=Moment(), help="Deleted before that."),
         click.option("--sender", metavar="TEXT", default="", help="Part of the From field, in any case."),
         click.option("--subject", metavar="TEXT", default="", help="Part of the Subject field, in any case."),
@@ -249,9 +251,14 @@ def restore(
         click.echo("There is nothing to restore.")
     for origin, name in planned.moves if dry_run else ():
         source = f"{_clean(origin.name)}{' (deleted)' if origin.deleted_us else ''}"
-        click.echo(f"would restore {origin.messages} messages, {size_text(origin.octets)}: {source} -> {_clean(name)}")
+        what = f"{_messages(origin.messages)} of {size_text(origin.octets)} octets"
+        click.echo(f"would restore {what}: {source} -> {_clean(name)}")
     for name, count in outcome.restored.items():
-        click.echo(f"restored {count} messages into {_clean(name)}")
+        click.echo(f"restored {_messages(count)} into {_clean(name)}")
+
+
+def _messages(count: int) -> str:
+    return f"{count} message{'s' if count != 1 else ''}"
 
 
 def _chosen(

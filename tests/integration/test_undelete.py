@@ -101,10 +101,10 @@ def test_an_operator_restores_and_a_session_sees_it_at_once(server: MailServer, 
     assert heading.split() == ["ID", "DELETED", "OCTETS", "MAILBOX", "FROM", "SUBJECT"]
     assert "number 2" in line
     planned = server.cli("undelete", "restore", filled, "--subject", "NUMBER 2", "--dry-run").stdout
-    assert planned.startswith("would restore 1 messages")
+    assert planned.startswith("would restore 1 message of ")
     client.select("INBOX")
     done = server.cli("undelete", "restore", filled, line.split()[0])
-    assert done.stdout == "restored 1 messages into INBOX\n"
+    assert done.stdout == "restored 1 message into INBOX\n"
     assert client.noop()[0] == "OK"
     assert client.response("EXISTS")[1][-1] == b"1"
     assert bodies(client, "INBOX") == [before[2]]

@@ -26,6 +26,17 @@ def test_config_check(config):
     assert run("config", "check", "--config", config).output == f"{config}: OK\n"
 
 
+def test_config_check_reads_the_template_of_the_warning(config, tmp_path, monkeypatch, capsys):
+    template = tmp_path / "template"
+    template.write_text("no subject")
+    Path(config).write_text(Path(config).read_text() + f"[quota]\nwarning_template = {template}\n")
+    monkeypatch.setattr("sys.argv", ["lightmail", "config", "check", "--config", config])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 1
+    assert capsys.readouterr().err.startswith(f"lightmail: [quota] warning_template: {template}: ")
+
+
 @pytest.mark.parametrize("order", [("--config", None, "config", "show"), ("config", "show", "--config", None)])
 def test_the_file_may_be_named_before_or_after_the_verb(config, order):
     done = run(*(word or config for word in order))
