@@ -11,6 +11,7 @@ from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
 from lightmail.auth import passwords
+from lightmail.auth.lanes import Lanes
 from lightmail.auth.slowdown import Slowdown
 from lightmail.auth.verified import VerifiedCache
 from lightmail.config import Network
@@ -28,6 +29,9 @@ FindAccount: TypeAlias = Callable[[str], Awaitable[tuple[Account, str] | None]]
 _NAME_OCTETS: Final = 512
 _VERIFIED_ENTRIES: Final = 20_000
 _DECOYS: Final = 8
+# Checks of one address at a time, and how many more may wait: guesses from one must not fill the queue of all.
+_CHECKS_OF_ADDRESS: Final = 2
+_WAITING_OF_ADDRESS: Final = 128
 
 log = Logger()
 
@@ -58,6 +62,7 @@ class Authenticator:
         self._reactor = reactor
         self._verified = VerifiedCache(verified_seconds, _VERIFIED_ENTRIES, reactor.seconds)
         self._slowdown = Slowdown(reactor.seconds, trusted=trusted_networks)
+        self._lanes = Lanes(_CHECKS_OF_ADDRESS, _WAITING_OF_ADDRESS)
         self._checks: dict[bytes, Flight[bool]] = {}
         self._decoys = _Decoys()
 
@@ -101,7 +106,7 @@ class Authenticator:
         if wait:
             await deferLater(self._reactor, wait)
         found = await self._find_account(known_as) if known_as else None
-        if not await self._is_right(found, key, password) or found is None:
+        if not await self._is_right(found, key, password, self._slowdown.host(address)) or found is None:
             self._slowdown.failed(address, key)
             raise AuthenticationFailed
         self._slowdown.succeeded(address, key)
@@ -112,16 +117,18 @@ class Authenticator:
             raise AuthorizationFailed
         return account
 
-    async def _is_right(self, found: tuple[Account, str] | None, key: bytes, password: bytes) -> bool:
+    async def _is_right(
+        self, found: tuple[Account, str] | None, key: bytes, password: bytes, host: bytes | None
+    ) -> bool:
         """Whether the password is the account's; it takes as long where there is no account."""
         if found is None or not found[1]:
             digest = self._verified.digest(None, key.hex(), password)
-            return await self._shared(digest, lambda: self._pretend(key, password))
+            return await self._shared(digest, lambda: self._pretend(key, password, host))
         account, stored = found
         digest = self._verified.digest(account, stored, password)
         if digest in self._verified:
             return True
-        return await self._shared(digest, lambda: self._check(digest, account, stored, password))
+        return await self._shared(digest, lambda: self._check(digest, account, stored, password, host))
 
     async def _shared(self, digest: bytes, begin: Callable[[], Coroutine[Any, Any, bool]]) -> bool:
         """The answer of a check that attempts with the same credentials at the same time share.
@@ -136,21 +143,24 @@ class Authenticator:
                 check.when_landed(lambda: self._checks.pop(digest, None))
         return await check.result()
 
-    async def _check(self, digest: bytes, account: Account, stored: str, password: bytes) -> bool:
+    async def _check(self, digest: bytes, account: Account, stored: str, password: bytes, host: bytes | None) -> bool:
         try:
-            right = await self._pool.run(passwords.verify, stored, password)
+            right = await self._verify(stored, password, host)
         except passwords.UnusableHash as error:
             log.error("the password hash of account {account} cannot be used: {error}", account=account.id, error=error)
-            await self._pool.run(passwords.verify, passwords.decoy(), password)
+            await self._verify(passwords.decoy(), password, host)
             return False
         self._decoys.learn(stored)
         if right:
             self._verified.add(digest)
         return right
 
-    async def _pretend(self, key: bytes, password: bytes) -> bool:
-        await self._pool.run(passwords.verify, self._decoys.choose(key), password)
+    async def _pretend(self, key: bytes, password: bytes, host: bytes | None) -> bool:
+        await self._verify(self._decoys.choose(key), password, host)
         return False
+
+    async def _verify(self, stored: str, password: bytes, host: bytes | None) -> bool:
+        return await self._lanes.run(host, lambda: self._pool.run(passwords.verify, stored, password))
 
 
 class _Decoys:

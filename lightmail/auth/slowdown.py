@@ -132,7 +132,7 @@ class Slowdown:
 
         Raises Unavailable when too many attempts wait before it already.
         """
-        host = self._host(address)
+        host = self.host(address)
         if host is None:
             return 0.0
         now = self._seconds()
@@ -150,7 +150,7 @@ class Slowdown:
 
     def failed(self, address: str, name: bytes) -> None:
         """Count a failure."""
-        host = self._host(address)
+        host = self.host(address)
         if host is not None:
             now = self._seconds()
             self._pairs.failed(_pair(host, name), now)
@@ -158,11 +158,11 @@ class Slowdown:
 
     def succeeded(self, address: str, name: bytes) -> None:
         """Forget the failures of this name from this address. The address's own stay: others may be guessed from it."""
-        host = self._host(address)
+        host = self.host(address)
         if host is not None:
             self._pairs.forget(_pair(host, name))
 
-    def _host(self, address: str) -> bytes | None:
+    def host(self, address: str) -> bytes | None:
         """What stands for a client: its IPv4 address or its 64-bit IPv6 network; None for a trusted one."""
         host = ip_of(address)
         if host is None:
