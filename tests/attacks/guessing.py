@@ -22,23 +22,22 @@ class Flood:
     name: Callable[[int], str]
     connections: int = 50
     answers: Counter[str] = field(default_factory=Counter)
-    stopped: bool = False
+    stopped: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def run(self) -> None:
-        """Guess until `stopped`."""
+        """Guess until `stopped` is set."""
         guesses = itertools.count()
         tasks = [
             asyncio.create_task(self._guess(self.sources[number % len(self.sources)], guesses))
             for number in range(self.connections)
         ]
-        while not self.stopped:
-            await asyncio.sleep(0.05)
+        await self.stopped.wait()
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     async def _guess(self, source: str, guesses: itertools.count[int]) -> None:
-        while not self.stopped:
+        while not self.stopped.is_set():
             with suppress(OSError, EOFError):
                 await self._connection(source, guesses)
             await asyncio.sleep(0.01)
@@ -83,7 +82,7 @@ def under_attack(flood: Flood, name: str, seconds: float, count: int = 6) -> lis
             await asyncio.sleep(0.3)
             return await honest_logins(flood.port, name, count, seconds / count)
         finally:
-            flood.stopped = True
+            flood.stopped.set()
             await guessing
 
     return asyncio.run(both())

@@ -33,7 +33,7 @@ def mann_whitney(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float,
     both = sorted([(value, 0) for value in ours] + [(value, 1) for value in theirs])
     ranks, at = 0.0, 0
     ties = 0.0
-    for value, count in sorted(Counter(value for value, _ in both).items()):
+    for _, count in sorted(Counter(value for value, _ in both).items()):
         shared = at + (count + 1) / 2
         ranks += shared * sum(1 for _, side in both[at : at + count] if side == 0)
         ties += count**3 - count
