@@ -35,7 +35,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
 
 from twisted.logger import Logger
 
@@ -48,8 +47,6 @@ from lightmail.store.database import Database
 from lightmail.store.faults import Conflict, DuplicateKey
 
 log = Logger()
-
-_CODECS: Final = {".eml.zst": "zstd", ".eml.gz": "gzip", ".eml.lz4": "lz4"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +81,7 @@ async def last_look(database: Database, objects: Sequence[ObjectId]) -> Looked:
 
     Rows of `condemned` whose object is not there any more are removed. Raises Unavailable.
     """
-    looked = await database.run("last-look", _last_look_txn, objects)
+    looked = await database.run("last-look", last_look_txn, objects)
     if looked.acquitted:
         log.critical(
             "{count} condemned objects are referred to by messages, and are kept: run `lightmail verify`",
@@ -93,7 +90,7 @@ async def last_look(database: Database, objects: Sequence[ObjectId]) -> Looked:
     return looked
 
 
-def _last_look_txn(cursor: Cursor, objects: Sequence[ObjectId]) -> Looked:
+def last_look_txn(cursor: Cursor, objects: Sequence[ObjectId]) -> Looked:
     wanted = sorted(set(objects))
     locked, referred = collection.lock_txn(cursor, wanted, ObjectState.CONDEMNED)
     guiltless = sorted(locked & referred)
@@ -155,18 +152,17 @@ async def quarantine(database: Database, key: str, stored_octets: int, reason: s
 
 def orphan(key: str, stored_octets: int) -> Orphan:
     """An object that has no row. Raises Corruption for what is no object key."""
-    codec = _CODECS.get(key[key.rfind("/") + 1 + len(keys.stem(key)) :], "zstd")
-    return Orphan(key, stored_octets, codec, keys.born_us(key))
+    return Orphan(key, stored_octets, keys.codecs_of(key)[0], keys.born_us(key))
 
 
 async def quarantine_all(database: Database, orphans: Sequence[Orphan], now_us: int, reason: str) -> int:
     """Give orphans rows, QUARANTINED since `now_us`; how many were new. Raises Unavailable."""
     if not orphans:
         return 0
-    return await database.run("quarantine", _quarantine_txn, orphans, now_us, reason)
+    return await database.run("quarantine", quarantine_txn, orphans, now_us, reason)
 
 
-def _quarantine_txn(cursor: Cursor, orphans: Sequence[Orphan], now_us: int, reason: str) -> int:
+def quarantine_txn(cursor: Cursor, orphans: Sequence[Orphan], now_us: int, reason: str) -> int:
     try:
         return collection.quarantine_txn(cursor, orphans, now_us, reason)
     except DuplicateKey:

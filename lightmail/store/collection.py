@@ -179,8 +179,7 @@ def known_keys_txn(cursor: Cursor, keys: Sequence[str]) -> set[str]:
 
 _QUARANTINE: Final = (
     "INSERT INTO objects (object_key, octets, stored_octets, codec, sha256, frames, born_at, state)"
-    " SELECT %s, 0, %s, %s, %s, %s, %s, 2 FROM store"
-    " WHERE id = 1 AND NOT EXISTS (SELECT 1 FROM objects WHERE object_key = %s)"
+    " VALUES (%s, 0, %s, %s, %s, %s, %s, %s)"
 )
 _NOTE_KEYS: Final = (
     "INSERT INTO condemned (object, since_us, reason) SELECT o.id, %s, %s FROM objects o"
@@ -191,24 +190,30 @@ _NOTE_KEYS: Final = (
 def quarantine_txn(cursor: Cursor, orphans: Sequence[Orphan], now_us: int, reason: str) -> int:
     """Give orphans rows, QUARANTINED; those that have a row by now stay as they are. How many were new.
 
-    DuplicateKey where somebody else gives one of them a row at this moment.
+    DuplicateKey where somebody else gives one of them a row at this moment. Not by INSERT … SELECT … WHERE NOT EXISTS:
+    that holds the lock of the table's AUTO_INCREMENT while it waits for a row, and two of them end in a deadlock.
     """
-    inserts: list[Statement] = []
-    for orphan in orphans:
-        key = orphan.key.encode()
-        inserts.append(
+    known = known_keys_txn(cursor, [orphan.key for orphan in orphans])
+    new = sorted((orphan for orphan in orphans if orphan.key not in known), key=lambda orphan: orphan.key)
+    if not new:
+        return 0
+    state = ObjectState.QUARANTINED.value
+    cursor.script(
+        [
             (
                 _QUARANTINE,
-                (key, orphan.stored_octets, orphan.codec.encode(), _NO_SHA256, b"", orphan.born_us, key),
+                (each.key.encode(), each.stored_octets, each.codec.encode(), _NO_SHA256, b"", each.born_us, state),
             )
-        )
-    results = cursor.script(inserts)
-    notes: list[Statement] = []
-    for piece in pieces([orphan.key.encode() for orphan in orphans]):
-        listed = padded(piece)
-        notes.append((with_list(_NOTE_KEYS, len(listed)), (now_us, reason.encode(), *listed)))
-    cursor.script(notes)
-    return sum(result.rowcount for result in results)
+            for each in new
+        ]
+    )
+    cursor.script(
+        [
+            (with_list(_NOTE_KEYS, len(listed)), (now_us, reason.encode(), *listed))
+            for listed in (padded(piece) for piece in pieces([each.key.encode() for each in new]))
+        ]
+    )
+    return len(new)
 
 
 # --- figures ---

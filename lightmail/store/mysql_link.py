@@ -43,7 +43,8 @@ _SESSION: Final = (
 )
 
 _DUPLICATE: Final = 1062
-_CONFLICTS: Final = {1213: "deadlock", 1205: "lock-wait", 1020: "deadlock"}
+# 1467: InnoDB says so, too, when it ends a deadlock at the lock of an AUTO_INCREMENT.
+_CONFLICTS: Final = {1213: "deadlock", 1205: "lock-wait", 1020: "deadlock", 1467: "deadlock"}
 # Server gone, link lost, server shutting down, connection killed (by us, by timeout, by an operator).
 _LOST: Final = frozenset({0, 1053, 1079, 1927, 2006, 2013, 2014, 2055, 4031})
 # Read-only after a failover, out of connections, disk, memory or log space, or permissions under repair.

@@ -19,15 +19,17 @@ import pytest
 
 from lightmail.errors import MailError
 from lightmail.model import Account, FlagMode, MailboxId, ObjectId, ObjectState
+from lightmail.objects.keys import new_key
 from lightmail.operations.append import NewMessage
 from lightmail.operations.arrivals import Duplicate, Stored, Unit, arrive_txn
-from lightmail.operations.collect import condemn_txn
+from lightmail.operations.collect import condemn_txn, last_look_txn, orphan, quarantine_txn
 from lightmail.operations.copy import copy, transfer_txn
 from lightmail.operations.expunge import expunge, expunge_txn
 from lightmail.operations.flags import flags_txn
 from lightmail.operations.outcome import Changed
 from lightmail.operations.purge import purge_txn
 from lightmail.operations.restoring import restore_txn
+from lightmail.store import collection
 from tests.support.interleaving import Actor, Choose, Server, Work, run_schedule, schedules
 from tests.support.reactor import run
 from tests.support.storekit import NOW_US, Store, blob, fresh_config, open_store
@@ -52,6 +54,8 @@ class World:
     uid: int = 0
     copied: int = 0
     object: ObjectId = ObjectId(0)  # noqa: RUF009
+    doomed: ObjectId = ObjectId(0)  # noqa: RUF009
+    orphans: Sequence[str] = ()
 
     def reset(self, *, ending: bool) -> None:
         r"""A \Deleted message with a fresh object in the source, and the tombstone of its copy in the target.
@@ -74,6 +78,10 @@ class World:
         if ending:
             run(expunge(self.store.tx, self.account, self.source, None))
         self.object = ObjectId(self.store.count("SELECT id FROM objects"))
+        self.orphans = [new_key("zstd", NOW_US) for _ in range(2)]
+        quarantined = [orphan(new_key("zstd", NOW_US), 100)]
+        run(self.store.database.run("test", quarantine_txn, quarantined, NOW_US, "test"))
+        self.doomed = ObjectId(self.store.count("SELECT MAX(id) FROM objects"))
 
     # --- the transactions ---
 
@@ -114,6 +122,20 @@ class World:
         """The collector looks at the object, for whatever reason."""
         return lambda cursor: Changed(condemn_txn(cursor, [self.object], ObjectState.LIVE, NOW_US, "test"))
 
+    def quarantine(self) -> Work:
+        """The collector has found objects without rows."""
+        orphans = [orphan(key, 100) for key in self.orphans]
+        return lambda cursor: Changed(quarantine_txn(cursor, orphans, NOW_US, "orphan"))
+
+    def last_look(self) -> Work:
+        wanted = [self.object]
+        return lambda cursor: Changed(last_look_txn(cursor, wanted))
+
+    def forget(self) -> Work:
+        """The collector has deleted a condemned object from the store."""
+        wanted = [self.doomed]
+        return lambda cursor: Changed(collection.forget_txn(cursor, wanted))
+
     # --- the laws ---
 
     def check(self, actors: list[Actor]) -> None:
@@ -151,7 +173,7 @@ class World:
 
 
 LIVING = ("append", "deliver", "copy", "move", "expunge", "flag", "purge", "restore", "condemn")
-ENDING = ("purge", "purge_source", "restore", "condemn")
+ENDING = ("purge", "purge_source", "restore", "condemn", "last_look", "quarantine", "forget")
 # They lock different mailboxes, and so have hundreds of orders.
 LONG = {("append", "purge"), ("deliver", "purge"), ("expunge", "purge"), ("flag", "purge"), ("purge", "purge_source")}
 THREES = (("purge", "condemn", "condemn"),)
