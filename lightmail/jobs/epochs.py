@@ -144,11 +144,11 @@ def decode(octets: bytes) -> Mark:
     """The mark in ``meta/epoch``. Raises ValueError for what none of ours wrote."""
     try:
         fields = json.loads(octets)
-        if fields["format"] != _FORMAT:
-            raise ValueError(f"format {fields['format']!r}")
-        numbers = [fields[name] for name in ("epoch", "passes", "high_water_us")]
-        if not all(type(number) is int and 0 <= number < 1 << 63 for number in numbers):
+        version, *numbers = [fields[name] for name in ("format", "epoch", "passes", "high_water_us")]
+        if not all(type(number) is int and 0 <= number < 1 << 63 for number in (version, *numbers)):
             raise ValueError("a number that is none")
+        if version != _FORMAT:
+            raise ValueError(f"format {version}")
         return Mark(bytes.fromhex(fields["lineage"]), *numbers)
     except (KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"not a mark: {error}") from None

@@ -1,27 +1,36 @@
 """Whether an object is whole, and whether its row and its own description tell the truth of it. Blocking, for a thread.
 
-The object is read to its end and expanded piece by piece, so that memory is bounded whatever its size. What it says of
-itself is compared octet for octet with what its writer would have said. Octets inside a compressed frame that change
-nothing of what it expands to (reserved bits, gzip's time of making) cannot be told from those that were written.
+The object is read to its end and expanded piece by piece, so that memory is bounded whatever its size.
+
+`examine` holds an object against its row, and what it says of itself octet for octet against what its writer would have
+said. Octets inside a compressed frame that change nothing of what it expands to (reserved bits, gzip's time of making)
+cannot be told from those that were written.
+
+`read_alone` is for an object without a row: whatever leads to octets of the SHA-256 that its header tells is good
+enough to get a message back.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import partial
 from itertools import pairwise
-from typing import BinaryIO, cast
+from typing import BinaryIO, Final, cast
 
 from lightmail.errors import Corruption
 from lightmail.mime import render
-from lightmail.model import BlobRef, Rendering
+from lightmail.model import BlobRef, Rendering, StoredBlob
 from lightmail.objects.backends import ObjectMissing, ObjectStore
 from lightmail.objects.codecs import READERS, Codec
 from lightmail.objects.container import FRAME_OCTETS, LARGEST_SMALL, Frames, describe, expand_small, seek_table
 from lightmail.objects.header import ObjectHeader
-from lightmail.objects.keys import SUFFIXES
+from lightmail.objects.keys import born_us, codecs_of
+
+# Most objects come whole with the first read.
+_FIRST_READ: Final = 2 << 20
 
 
 class Verdict(Enum):
@@ -71,6 +80,43 @@ def examine(store: ObjectStore, ref: BlobRef) -> Examined:
     return Examined(Verdict.ROW_DIFFERS, _difference(ref, truth), own, truth, fresh)
 
 
+def read_alone(store: ObjectStore, key: str) -> tuple[ObjectHeader, StoredBlob]:
+    """An object's header, and the row that it would have, by what it says of itself.
+
+    Raises ObjectMissing, Corruption where that does not hold, Unavailable.
+    """
+    born = born_us(key)
+    source = _Source(store, key)
+    codec = READERS[codecs_of(key)[0]]
+    header, packed = describe(codec, source.octets, source.read)
+    if packed:
+        pieces = _expanded(codec, Frames.unpack(packed), header.octets, source.read)
+    else:
+        if source.octets > LARGEST_SMALL:
+            raise Corruption
+        pieces = iter([expand_small(codec, source.read(0, source.octets), header.octets)])
+    rendering = _rendered(pieces, header.octets, header.sha256)
+    return header, StoredBlob(key, born, header.octets, source.octets, codec.name, header.sha256, packed, rendering)
+
+
+class _Source:
+    """An object's octets by range; what the first read brought is not asked for again."""
+
+    def __init__(self, store: ObjectStore, key: str) -> None:
+        self._store = store
+        self._key = key
+        self._first = store.read(key, 0, _FIRST_READ)
+        self.octets = len(self._first)
+        if self.octets == _FIRST_READ:
+            self.octets = store.size(key) or 0
+
+    def read(self, start: int, stop: int) -> bytes:
+        """The octets from `start` to `stop`."""
+        if stop <= len(self._first) or len(self._first) == self.octets:
+            return self._first[start:stop]
+        return self._store.read(self._key, start, stop)
+
+
 def own_header(store: ObjectStore, ref: BlobRef) -> ObjectHeader | None:
     """What the object says of itself in its first octets; None where it is absent, or says nothing that can be read."""
     try:
@@ -100,7 +146,9 @@ def _as_the_row_says(store: ObjectStore, ref: BlobRef) -> tuple[str, ObjectHeade
         raise Corruption
     if ref.frames:
         frames = Frames.unpack(ref.frames)
-        rendering = _rendered(_expanded(store, codec, ref, frames), ref.octets, ref.sha256)
+        rendering = _rendered(
+            _expanded(codec, frames, ref.octets, partial(store.read, ref.key)), ref.octets, ref.sha256
+        )
         table, end = seek_table(codec, frames, ref.octets), frames.offsets[-1]
         header, problem = _own_front(codec, store.read(ref.key, 0, frames.offsets[0]), ref)
         if not problem and store.read(ref.key, end, end + len(table) + 1) != table:
@@ -133,15 +181,15 @@ def _own_front(codec: Codec, front: bytes, ref: BlobRef) -> tuple[ObjectHeader |
     return header, ""
 
 
-def _expanded(store: ObjectStore, codec: Codec, ref: BlobRef, frames: Frames) -> Iterator[bytes]:
-    """The blob's octets, frame by frame."""
-    left = ref.octets
+def _expanded(codec: Codec, frames: Frames, octets: int, read: Callable[[int, int], bytes]) -> Iterator[bytes]:
+    """The octets of a large blob, frame by frame; `read` gives those of the object by range."""
+    left = octets
     for start, stop in pairwise(frames.offsets):
-        octets = min(frames.frame_octets, left)
-        if not 0 < stop - start <= 2 * FRAME_OCTETS or not 0 < octets <= FRAME_OCTETS:
+        next_octets = min(frames.frame_octets, left)
+        if not 0 < stop - start <= 2 * FRAME_OCTETS or not 0 < next_octets <= FRAME_OCTETS:
             raise Corruption
-        yield codec.expand(store.read(ref.key, start, stop), octets)
-        left -= octets
+        yield codec.expand(read(start, stop), next_octets)
+        left -= next_octets
     if left:
         raise Corruption
 
@@ -156,12 +204,10 @@ def _described(store: ObjectStore, ref: BlobRef) -> tuple[Codec, ObjectHeader, B
         raise ObjectMissing
     if size == 0:
         raise Corruption
-    names = [name for name, suffix in SUFFIXES.items() if ref.key.endswith(suffix)]
-    if not names:
-        raise Corruption
+    names = codecs_of(ref.key)
     name = ref.codec if ref.codec in names else names[0]
     codec = READERS[name]
-    header, frames = describe(codec, size, lambda start, stop: store.read(ref.key, start, stop))
+    header, frames = describe(codec, size, partial(store.read, ref.key))
     truth = replace(ref, octets=header.octets, stored_octets=size, codec=name, sha256=header.sha256, frames=frames)
     return codec, header, truth
 

@@ -44,3 +44,22 @@ def born_us(key: str) -> int:
 def stem(key: str) -> str:
     """The UUID in `key` as text: what names the object in caches."""
     return key.rpartition("/")[2].partition(".")[0]
+
+
+def codecs_of(key: str) -> list[str]:
+    """The names of the codecs that an object of that key may have, the likeliest first; Corruption where none has."""
+    found = [name for name, suffix in SUFFIXES.items() if key.endswith(suffix)]
+    if not found:
+        raise Corruption
+    return found
+
+
+def is_object_key(key: str) -> bool:
+    """Whether it is a key as `new_key` makes them; what else lies below PREFIX is not touched."""
+    try:
+        born_us(key)
+        (suffix,) = {SUFFIXES[codec] for codec in codecs_of(key)}
+    except Corruption:
+        return False
+    name = stem(key)
+    return key == f"{PREFIX}/{name[-2:]}/{name}{suffix}"

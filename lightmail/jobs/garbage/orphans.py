@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Final
 
-from lightmail.errors import Corruption
 from lightmail.jobs.garbage.step import DAY_US, HOUR_US, Done, Moment
 from lightmail.objects import keys as object_keys
 from lightmail.objects.backends import ObjectStore
@@ -90,7 +89,7 @@ class OrphanStep:
         listed = await self._pool.run(self._store.keys, prefix, after, _KEYS_AT_ONCE)
         old, whole = _old_enough(listed, moment.grace_us)
         whole = whole or len(listed) < _KEYS_AT_ONCE
-        found = await self._quarantine([key for key in old if _is_ours(key)], moment.now_us)
+        found = await self._quarantine([key for key in old if object_keys.is_object_key(key)], moment.now_us)
         if old:
             # Only now: whatever is before the cursor has a row.
             state.cursors[hand] = old[-1].removeprefix(f"{prefix}/")
@@ -112,15 +111,6 @@ class OrphanStep:
 def _old_enough(keys: Sequence[str], until_us: int) -> tuple[Sequence[str], bool]:
     """The keys before the first one that was born after `until_us`, and whether there was such a one."""
     for position, key in enumerate(keys):
-        if _is_ours(key) and object_keys.born_us(key) > until_us:
+        if object_keys.is_object_key(key) and object_keys.born_us(key) > until_us:
             return keys[:position], True
     return keys, False
-
-
-def _is_ours(key: str) -> bool:
-    """Whether it is the key of an object; what else lies there is not touched."""
-    try:
-        object_keys.born_us(key)
-    except Corruption:
-        return False
-    return key.count("/") == 2 and key.split("/")[1] == object_keys.stem(key)[-2:]

@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from lightmail.errors import Corruption
 from lightmail.jobs.verify.hands import Hands
 from lightmail.jobs.verify.references import emit_for_object
 from lightmail.jobs.verify.rows import MESSAGES_AT_ONCE
@@ -64,12 +63,9 @@ class ListingPass:
         born_until_us = int(self._clock() * 1_000_000) - self._grace_us
         suspected = []
         for key in found:
-            try:
-                born_us = keys.born_us(key)
-            except Corruption:
+            if not keys.is_object_key(key):
                 emit(CHECKS["foreign-key"].finding(key=key))
-                continue
-            if born_us <= born_until_us:
+            elif keys.born_us(key) <= born_until_us:
                 suspected.append(key)
         if not suspected:
             return
