@@ -13,6 +13,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from lightmail import stalls
+
 # Beyond this much unread input the transport is paused; one more read of the transport may still come.
 INPUT_OCTETS: Final = 64 << 10
 # Replies are gathered until the conversation waits, or until they are this long: each send is a system call.
@@ -107,6 +109,7 @@ class Channel:
 
     def received(self, data: bytes) -> None:
         """Take in octets from the transport."""
+        stalls.stirred("a conversation")
         if self._closing:
             return
         self._buffer = self._buffer[self._at :] + data
@@ -248,6 +251,7 @@ class Channel:
 
     def resumeProducing(self) -> None:
         """The peer has caught up."""
+        stalls.stirred("a conversation")
         self._full_output = False
         if self._waiting is not None and self._for_output:
             self._wake()

@@ -18,6 +18,12 @@ PlatformCollector(registry=REGISTRY)
 
 _SECONDS: Final = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
+# Finer where it matters: whether a client noticed.
+_STALL_SECONDS: Final = (
+    *(0.001, 0.002, 0.005, 0.01, 0.02, 0.03, 0.04, 0.05, 0.075),
+    *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0),
+)
+
 BUILD_INFO: Final = Info("lightmail_build", "The version that runs.", registry=REGISTRY)
 BUILD_INFO.info({"version": __version__})
 
@@ -54,6 +60,12 @@ OBJECT_OCTETS: Final = Counter(
 )
 CACHE_HITS: Final = Counter(
     "lightmail_cache_lookups", "Lookups in the caches, by result (hit or miss).", ["cache", "result"], registry=REGISTRY
+)
+REACTOR_STALL: Final = Histogram(
+    "lightmail_reactor_stall_seconds",
+    "How long the reactor kept a client waiting that came at a random moment while it worked.",
+    buckets=_STALL_SECONDS,
+    registry=REGISTRY,
 )
 QUOTA_WARNINGS: Final = Counter(
     "lightmail_quota_warnings", "Accounts told that they are nearly full.", registry=REGISTRY

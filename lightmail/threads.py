@@ -16,6 +16,7 @@ from typing import Any, ParamSpec, TypeVar
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 
+from lightmail import stalls
 from lightmail.errors import Unavailable
 
 P = ParamSpec("P")
@@ -153,6 +154,7 @@ class BoundedPool:
         return inbox.get()
 
     def _settle(self) -> None:
+        stalls.stirred(self.name)
         self._waking = False
         while self._done:
             work = self._done.popleft()

@@ -7,6 +7,8 @@ from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 
+from lightmail import stalls
+
 _TURN_SECONDS: Final = 0.010
 
 
@@ -27,6 +29,7 @@ class Turn:
         """Let everything else that is ready run, if it is time to."""
         if perf_counter() - self._since < _TURN_SECONDS:
             return
+        stalls.stirred("long work")
         passed: Deferred[None] = Deferred()
         call = self._reactor.callLater(0, passed.callback, None)
         try:

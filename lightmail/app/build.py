@@ -48,6 +48,7 @@ from lightmail.operations.recovery import require_whole
 from lightmail.operations.transactions import Transactions
 from lightmail.pop3.factory import Pop3Factory
 from lightmail.pop3.services import Pop3Services
+from lightmail.stalls import StallMeter
 from lightmail.store import accounts
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database, open_database
@@ -94,6 +95,7 @@ def make_service(config: Config, reactor: Any) -> OrderedService:
         listeners.bind()
 
     async def assemble(parts: Parts) -> None:
+        await parts.start(service_part("stall meter", StallMeter(reactor)))
         backends = await _open_backends(config, parts, reactor)
         await _start_workers(config, parts, backends, reactor)
         factories = _factories(config, backends, tls[0] if tls else None, reactor)

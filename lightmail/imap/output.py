@@ -8,6 +8,8 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
+from lightmail import stalls
+
 
 class Disconnected(Exception):
     """The client has gone. Unwinds a running command; never answered, never logged as an error."""
@@ -64,6 +66,7 @@ class Output:
 
     def resumeProducing(self) -> None:
         """The transport's buffer has been sent."""
+        stalls.stirred("imap")
         self.paused = False
         self._wake()
 

@@ -20,7 +20,7 @@ from twisted.logger import Logger
 from twisted.mail import imap4
 from twisted.python.failure import Failure
 
-from lightmail import metrics
+from lightmail import metrics, stalls
 from lightmail.errors import MailError, NoSuchMailbox, ServerBug
 from lightmail.imap import table
 from lightmail.imap.commands import Completion
@@ -264,6 +264,7 @@ class ImapServer(imap4.IMAP4Server):
 
     def dataReceived(self, data: bytes) -> None:
         """Frame what came in, and run it."""
+        stalls.stirred("imap")
         if self.state == "logout":
             return
         if self.state in _LOGGED_IN and not self._output.paused:
