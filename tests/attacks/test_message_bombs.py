@@ -155,9 +155,7 @@ def work(message: bytes) -> float:
 def test_the_time_is_linear_in_the_size(name: str) -> None:
     make, count = BOMBS[name]
     once, twice, four_times = (work(make(factor * count)) for factor in (1, 2, 4))
-    print(
-        f"{name}: {len(make(count)) / KIB:.0f} KiB in {once * 1000:.0f} ms, x{twice / once:.1f}, x{four_times / once:.1f}"
-    )
+    print(f"{len(make(count)) / KIB:.0f} KiB in {once * 1000:.0f} ms, x{twice / once:.1f}, x{four_times / once:.1f}")
     # A square would be 4 and 16 times. What is tiny is noise.
     assert four_times < max(9 * once, 0.1), (once, twice, four_times)
     assert four_times < 5
