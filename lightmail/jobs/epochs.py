@@ -70,6 +70,7 @@ from lightmail.errors import MailError, Unavailable
 from lightmail.metrics import COLLECTION_FROZEN, STORE_EPOCH
 from lightmail.model import MailboxId
 from lightmail.objects.backends import ObjectMissing, ObjectStore
+from lightmail.operations import epochs as operations
 from lightmail.store import epochs
 from lightmail.store.database import Database
 from lightmail.store.epochs import Collection, Mark
@@ -181,7 +182,7 @@ class Epochs:
         """
         for _ in range(_TRIES):
             seen = await self._examine()
-            if await self._database.run("epoch", epochs.advance_txn, seen.mark):
+            if await operations.advance(self._database, seen.mark):
                 break
         else:
             raise Unavailable
@@ -202,7 +203,7 @@ class Epochs:
         """As `check`; counts a pass where no collector has for a while, as none may be running. Raises Unavailable."""
         row = await self._examine()
         if time.time() * 1e6 - row.mark.high_water_us > _SILENCE_US:
-            await self._database.run("epoch", epochs.advance_txn, row.mark)
+            await operations.advance(self._database, row.mark)
             row = await self._publish()
         self._tell(row)
 
@@ -211,7 +212,7 @@ class Epochs:
 
         Raises Unavailable.
         """
-        if await self._database.run("epoch", epochs.behind_txn, mailbox, modseq):
+        if await operations.is_behind(self._database, mailbox, modseq):
             await self._raise_alarm()
 
     async def lost_marks(self, epoch: int) -> None:
@@ -241,10 +242,10 @@ class Epochs:
         """
         for _ in range(_TRIES):
             seen = await self._examine(unfreezing=True)
-            if not await self._database.run("epoch", epochs.advance_txn, seen.mark):
+            if not await operations.advance(self._database, seen.mark):
                 continue
             published = await self._publish()
-            if await self._database.run("epoch", epochs.unfreeze_txn, published.mark):
+            if await operations.unfreeze(self._database, published.mark):
                 return
         raise Unavailable
 
@@ -263,7 +264,7 @@ class Epochs:
             if verdict is Verdict.LOST and await self._pool.run(self._read_mark) is not None:
                 continue
             if verdict is Verdict.FRESH:
-                await self._database.run("epoch", epochs.adopt_txn, os.urandom(16))
+                await operations.adopt(self._database, os.urandom(16))
                 return await self._publish()
             if _is_alarm(verdict, row) or (unfreezing and verdict is Verdict.FOREIGN):
                 await self._alarm(verdict, row, theirs)
@@ -276,7 +277,7 @@ class Epochs:
 
     async def _alarm(self, verdict: Verdict, row: Collection, theirs: Mark | None) -> None:
         claim = _claim(verdict, row, theirs)
-        if await self._database.run("epoch", epochs.claim_txn, row.mark, claim, REASONS[verdict]):
+        if await operations.claim(self._database, row.mark, claim, REASONS[verdict]):
             log.critical(
                 "garbage collection is frozen: {reason}. Read docs/epochs.md before `lightmail gc unfreeze`."
                 " The database is at pass {ours}, its bucket at {theirs}",
@@ -288,7 +289,7 @@ class Epochs:
 
     async def _raise_epoch(self) -> None:
         row = await self._publish()
-        if await self._database.run("epoch", epochs.raise_txn, row.mark.epoch):
+        if await operations.raise_to(self._database, row.mark.epoch):
             log.warn(
                 "the store's epoch is {epoch} now: mailboxes continue with higher UIDs and modification sequences",
                 epoch=row.mark.epoch,

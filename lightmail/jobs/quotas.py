@@ -15,10 +15,9 @@ from lightmail.jobs.quota_notice import Notice
 from lightmail.model import AccountId
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.spool import Spools
-from lightmail.operations import quotas
+from lightmail.operations import leases, quotas
 from lightmail.operations.transactions import Transactions
 from lightmail.rounds import Rounds
-from lightmail.store import leases
 from lightmail.store.quotas import Filling, filling_txn
 
 LEASE: Final = "quota-warnings"
@@ -62,8 +61,8 @@ class QuotaWarnings(Rounds):
     async def look(self) -> int:
         """One round, unless another process has had it: how many accounts were warned. Raises Unavailable."""
         database = self._tx.database
-        fence = await database.run("lease", leases.acquire_txn, LEASE, self._owner, self._lease_seconds)
-        if fence is None:
+        lease = await leases.acquire(database, LEASE, self._owner, self._lease_seconds)
+        if lease is None:
             return 0
         await quotas.relieve(database, self._percent)
         warned, after = 0, AccountId(0)
@@ -71,7 +70,7 @@ class QuotaWarnings(Rounds):
             for filling in found:
                 warned += await self._warn(filling)
             after = found[-1].account.id
-            if not await database.run("lease", leases.renew_txn, LEASE, self._owner, fence, self._lease_seconds):
+            if not await lease.renew():
                 break
         return warned
 

@@ -5,6 +5,10 @@ An operation is one transaction, with its quota and its hint: everything it prom
 ``transactions``, ``queue``, ``outcome``  who writes when, operation ids, retries, lost COMMITs, hints
 ``arrivals``                              new messages, of several senders in one transaction: behind append and deliver
 ``append`` ``deliver`` ``flags`` ``copy`` ``expunge`` ``select`` ``mailboxes`` ``accounts`` ``maildrop``
-``housekeeping``                          forgetting what nobody asks for any more
+``housekeeping`` ``leases`` ``progress``  forgetting what nobody asks for any more; what background jobs have in common
+``deleted`` ``undelete`` ``restoring``    taking back what was expunged or deleted, by users and by operators
+``quotas``                                what is said to accounts that run full
 ``collect`` ``purge`` ``retire``          what the collector does: objects, rows past their time, keyword bits
+``epochs`` ``journal`` ``recovery``       what keeps a lost database from being lost mail
+``repair``                                what `lightmail verify --repair` does
 """

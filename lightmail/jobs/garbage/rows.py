@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import Final
 
 from lightmail.jobs.garbage.step import Done, Moment
+from lightmail.operations import progress as job_progress
 from lightmail.operations import purge, retire
 from lightmail.operations.purge import Purged
 from lightmail.operations.transactions import Transactions
 from lightmail.store import keywords, progress
-from lightmail.store.database import Database
 
 KEYWORDS: Final = "garbage/keywords"
 # Keywords of mailboxes looked at in one batch.
@@ -49,12 +49,8 @@ class RowSteps:
         retired = 0
         for mailbox, account in crowded:
             retired += await retire.look(self._tx, account, mailbox, moment.now_us)
-        await _write(database, KEYWORDS, {**state, "after": end})
+        await job_progress.write(database, KEYWORDS, {**state, "after": end})
         return retired
-
-
-async def _write(database: Database, name: str, state: dict[str, object]) -> None:
-    await database.run("garbage", progress.write_txn, name, state)
 
 
 def _done(purged: Purged) -> Done:

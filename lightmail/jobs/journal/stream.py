@@ -15,7 +15,8 @@ from lightmail.jobs.journal.state import State
 from lightmail.metrics import JOURNAL_LAST_SEGMENT, JOURNAL_OCTETS
 from lightmail.model import AccountId, MailboxId
 from lightmail.objects.backends import ObjectStore
-from lightmail.operations.journal import Lease, advance
+from lightmail.operations.journal import advance
+from lightmail.operations.leases import Lease
 from lightmail.store.database import Database
 from lightmail.threads import BoundedPool
 

@@ -29,7 +29,8 @@ from lightmail.jobs.journal.state import State, lease_name
 from lightmail.jobs.journal.stream import Stream
 from lightmail.metrics import JOURNAL_BEHIND, JOURNAL_CHANGES
 from lightmail.objects.backends import ObjectStore
-from lightmail.operations.journal import Lease, LeaseLost, acquire, advance, release, renew, start_over
+from lightmail.operations.journal import LeaseLost, advance, start_over
+from lightmail.operations.leases import Lease, acquire
 from lightmail.store import journal, progress
 from lightmail.store.database import Database
 from lightmail.store.journal import Cut
@@ -97,7 +98,7 @@ class Journal:
             await self.round()
         lease, self._lease = self._lease, None
         if lease is not None:
-            await release(self._database, lease)
+            await lease.release()
 
     async def _round(self) -> None:
         began = self._database.reactor.seconds()
@@ -128,7 +129,7 @@ class Journal:
     async def _hold(self) -> Lease | None:
         """The lease, ours already or taken now; None when it is another's."""
         name = lease_name(SHARD)
-        if self._lease is not None and not await renew(self._database, self._lease):
+        if self._lease is not None and not await self._lease.renew():
             self._lease = None
         if self._lease is None:
             lease = await acquire(self._database, name, self._owner, self._lease_seconds)
@@ -145,7 +146,7 @@ class Journal:
             return
         if highest > state.number:
             # Had the lease passed on while the keys were listed, the segments could be its new holder's.
-            if not await renew(self._database, lease):
+            if not await lease.renew():
                 raise LeaseLost
             await Epochs(self._database, self._store, self._pool).lost_marks(state.epoch)
         state.number = highest + 1

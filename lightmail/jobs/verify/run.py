@@ -18,7 +18,8 @@ from lightmail.jobs.verify.listing import AccountObjectsPass, ListingPass
 from lightmail.jobs.verify.rows import MessagesPass, TablePass, UsagePass
 from lightmail.jobs.verify.steps import Pass, Step
 from lightmail.model import AccountId
-from lightmail.store import progress as job_progress
+from lightmail.operations import progress as job_progress
+from lightmail.store import progress
 from lightmail.store.suspects import TABLES
 
 # How often a run notes where it is; what it looked at since is looked at again when it is resumed.
@@ -203,7 +204,7 @@ class _Run:
         if self._options.restart:
             await self._patiently(self._forget)
             return False
-        noted = await self._hands.database.read("verify", job_progress.read_txn, self._options.job)
+        noted = await self._hands.database.read("verify", progress.read_txn, self._options.job)
         if noted is None or noted.get("pass") not in [each.name for each in self._passes] or noted["cursor"] is None:
             return False
         self._state = _State(noted["pass"], noted["cursor"], noted["counts"], noted["looked"])
@@ -212,10 +213,8 @@ class _Run:
     async def _note(self) -> None:
         self._noted = self._reactor.seconds()
         await self._patiently(
-            lambda: self._hands.database.run(
-                "verify-note", job_progress.write_txn, self._options.job, self._state.document()
-            )
+            lambda: job_progress.write(self._hands.database, self._options.job, self._state.document())
         )
 
     async def _forget(self) -> None:
-        await self._hands.database.run("verify-note", job_progress.clear_txn, self._options.job)
+        await job_progress.clear(self._hands.database, self._options.job)
