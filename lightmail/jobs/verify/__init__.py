@@ -4,8 +4,8 @@
 """
 
 from lightmail.jobs.verify.findings import Finding, Report, Severity
-from lightmail.jobs.verify.hands import Hands
 from lightmail.jobs.verify.run import Options, verify
+from lightmail.jobs.verify.steps import Hands
 from lightmail.jobs.verify.table import CHECKS, Check
 
 __all__ = ["CHECKS", "Check", "Finding", "Hands", "Options", "Report", "Severity", "verify"]

@@ -9,10 +9,9 @@ from typing import Any, Final
 import zstandard
 from twisted.internet.defer import Deferred, DeferredList
 
-from lightmail.jobs.verify.hands import Hands
 from lightmail.jobs.verify.references import emit_for_object
 from lightmail.jobs.verify.repairs import blob_ref
-from lightmail.jobs.verify.steps import Emit, Step
+from lightmail.jobs.verify.steps import Emit, Hands, Step
 from lightmail.mime import RENDER_VERSION
 from lightmail.model import AccountId, ObjectId, ObjectState, Rendering
 from lightmail.objects.examining import Examined, Verdict, examine

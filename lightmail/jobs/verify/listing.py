@@ -10,10 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from lightmail.jobs.verify.hands import Hands
 from lightmail.jobs.verify.references import emit_for_object
 from lightmail.jobs.verify.rows import MESSAGES_AT_ONCE
-from lightmail.jobs.verify.steps import Emit, Step
+from lightmail.jobs.verify.steps import Emit, Hands, Step
 from lightmail.jobs.verify.table import CHECKS
 from lightmail.model import AccountId, ObjectState
 from lightmail.objects import keys

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lightmail.jobs.verify.hands import Hands
-from lightmail.jobs.verify.steps import Emit
+from lightmail.jobs.verify.steps import Emit, Hands
 from lightmail.jobs.verify.table import CHECKS
 from lightmail.store import referred
 from lightmail.store.referred import ObjectRow

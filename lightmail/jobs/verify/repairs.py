@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from lightmail.jobs.verify.hands import Hands
+from lightmail.jobs.verify.steps import Hands
 from lightmail.model import AccountId, BlobRef, MailboxId, ObjectId
 from lightmail.objects.examining import own_header
 from lightmail.operations import repair

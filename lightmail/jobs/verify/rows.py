@@ -7,8 +7,7 @@ from itertools import groupby
 from typing import Any, Final
 
 from lightmail.jobs.verify.findings import Finding
-from lightmail.jobs.verify.hands import Hands
-from lightmail.jobs.verify.steps import Emit, Step
+from lightmail.jobs.verify.steps import Emit, Hands, Step
 from lightmail.jobs.verify.table import CHECKS
 from lightmail.model import AccountId
 from lightmail.store import referred, suspects

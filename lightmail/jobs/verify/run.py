@@ -13,10 +13,9 @@ from twisted.internet.task import deferLater
 from lightmail.errors import Unavailable
 from lightmail.jobs.verify.contents import ContentsPass
 from lightmail.jobs.verify.findings import Finding, Found, Report
-from lightmail.jobs.verify.hands import Hands
 from lightmail.jobs.verify.listing import AccountObjectsPass, ListingPass
 from lightmail.jobs.verify.rows import MessagesPass, TablePass, UsagePass
-from lightmail.jobs.verify.steps import Pass, Step
+from lightmail.jobs.verify.steps import Hands, Pass, Step
 from lightmail.model import AccountId
 from lightmail.operations import progress as job_progress
 from lightmail.store import progress

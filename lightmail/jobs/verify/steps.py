@@ -3,11 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from lightmail.jobs.verify.findings import Finding
+from lightmail.objects.backends import ObjectStore
+from lightmail.operations.transactions import Transactions
+from lightmail.store.database import Database
+from lightmail.threads import BoundedPool
 
 Emit = Callable[[Finding], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Hands:
+    """The rows, the objects, and threads to read objects in."""
+
+    transactions: Transactions
+    store: ObjectStore
+    pool: BoundedPool
+
+    @property
+    def database(self) -> Database:
+        """The rows, for reading."""
+        return self.transactions.database
 
 
 class Step(NamedTuple):

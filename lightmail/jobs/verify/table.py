@@ -13,7 +13,7 @@ from typing import Final
 
 from lightmail.jobs.verify import repairs
 from lightmail.jobs.verify.findings import Finding, Severity
-from lightmail.jobs.verify.hands import Hands
+from lightmail.jobs.verify.steps import Hands
 from lightmail.store.mending import REMOVABLE
 from lightmail.store.suspects import Suspect
 
