@@ -18,6 +18,12 @@ ObjectId = NewType("ObjectId", int)
 HIERARCHY_DELIMITER: Final = "/"
 INBOX: Final = "INBOX"
 
+
+def is_inbox(level: str) -> bool:
+    """Whether the first level of a name spells INBOX, in any case of ASCII: a dotless i has the capital I, too."""
+    return level.isascii() and level.upper() == INBOX
+
+
 SEEN: Final = 1 << 0
 ANSWERED: Final = 1 << 1
 FLAGGED: Final = 1 << 2

@@ -5,7 +5,7 @@ from __future__ import annotations
 import unicodedata
 
 from lightmail.imap import mutf7
-from lightmail.model import HIERARCHY_DELIMITER, INBOX
+from lightmail.model import HIERARCHY_DELIMITER, INBOX, is_inbox
 
 
 def read_pattern(reference: bytes, pattern: bytes) -> str | None:
@@ -18,7 +18,7 @@ def read_pattern(reference: bytes, pattern: bytes) -> str | None:
     except ValueError:
         return None
     first, delimiter, rest = whole.partition(HIERARCHY_DELIMITER)
-    return INBOX + delimiter + rest if first.upper() == INBOX else whole
+    return INBOX + delimiter + rest if is_inbox(first) else whole
 
 
 class Pattern:
@@ -61,7 +61,7 @@ class NamePattern:
     def __init__(self, pattern: str) -> None:
         head, delimiter, tail = pattern.partition(HIERARCHY_DELIMITER)
         self._exact = Pattern(pattern)
-        self._inbox = Pattern(head.upper() + delimiter + tail)
+        self._inbox = Pattern((head.upper() if head.isascii() else head) + delimiter + tail)
 
     def matches(self, name: str) -> bool:
         """Whether `name` matches."""

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from lightmail.errors import Invalid
 from lightmail.imap import mutf7
 from lightmail.imap.sequences import NUMBER_MAX, SequenceSet
-from lightmail.model import INBOX
+from lightmail.model import INBOX, is_inbox
 
 if TYPE_CHECKING:
     from lightmail.objects.spool import Spool
@@ -304,4 +304,4 @@ def mailbox_name(wire: bytes) -> str:
     except ValueError:
         raise Invalid("The mailbox name is not valid modified UTF-7.") from None
     head, delimiter, rest = name.partition("/")
-    return INBOX + delimiter + rest if head.upper() == INBOX else name
+    return INBOX + delimiter + rest if is_inbox(head) else name

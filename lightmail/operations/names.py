@@ -6,7 +6,7 @@ import unicodedata
 from typing import Final
 
 from lightmail.errors import Invalid, LimitReached
-from lightmail.model import HIERARCHY_DELIMITER, INBOX
+from lightmail.model import HIERARCHY_DELIMITER, INBOX, is_inbox
 
 NAME_OCTETS: Final = 1000
 # Whatever is configured: the bound of a configuration is at most this.
@@ -26,7 +26,7 @@ def canonical(name: str, depth: int = DEPTH) -> str:
         raise Invalid("The mailbox name has control characters.")
     if len(levels) > min(depth, DEPTH):
         raise LimitReached("The mailbox name has too many levels.")
-    if levels[0].upper() == INBOX:
+    if is_inbox(levels[0]):
         levels[0] = INBOX
     text = HIERARCHY_DELIMITER.join(levels)
     try:
