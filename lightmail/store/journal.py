@@ -6,6 +6,7 @@ not the one in ``journal_marks``. A mark of 0, or none, asks for the whole.
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -237,6 +238,21 @@ def aliases_txn(cursor: Cursor, address: str, target: str) -> list[tuple[str, st
     after = address.encode()
     cursor.execute(_ALIASES, (after, after, target.encode(), ALIASES_AT_ONCE))
     return [(row[0].decode(), row[1].decode()) for row in cursor.fetchall()]
+
+
+def directory_digest_txn(cursor: Cursor) -> str:
+    """What changes with the domains and aliases, hexadecimal; all of them are read, a page at a time."""
+    digest = hashlib.sha256()
+    for domain in domains_txn(cursor):
+        digest.update(repr(domain).encode())
+    address = target = ""
+    while True:
+        aliases = aliases_txn(cursor, address, target)
+        for alias in aliases:
+            digest.update(repr(alias).encode())
+        if len(aliases) < ALIASES_AT_ONCE:
+            return digest.hexdigest()[:32]
+        address, target = aliases[-1]
 
 
 # --- writes; the lease is locked ---
