@@ -39,9 +39,8 @@ class Target:
     def seems_full(self, octets: int) -> bool:
         """Whether so many octets more were too many for the account's quotas when the address was looked up."""
         account, usage = self.account, self.usage
-        return (account.quota_octets > 0 and usage.octets + octets > account.quota_octets) or (
-            account.quota_messages > 0 and usage.messages >= account.quota_messages
-        )
+        quota = accounts.Quota(account.quota_octets, account.quota_messages, usage.octets, usage.messages)
+        return not quota.admits(octets, 1)
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,7 +34,7 @@ async def announce(tx: Transactions, account: Account, name: str, octets: int) -
     found, quota = await tx.database.read("append target", _target_txn, account.id, name)
     if not found:
         raise NoSuchDestination
-    if quota is not None and not accounts.Room(quota).take(octets, 1):
+    if quota is not None and not quota.admits(octets, 1):
         await quotas.refused(tx, "append", [account.id])
         raise OverQuota
 

@@ -98,7 +98,7 @@ async def restore(
     quota = (await tx.database.read("quota", _quota_txn, account.id)).get(account.id)
     if quota is None:
         raise NoSuchAccount
-    if not accounts.Room(quota).take(planned.octets, planned.messages):
+    if not quota.admits(planned.octets, planned.messages):
         raise OverQuota(_too_much(planned, quota))
     outcome = Outcome()
     for origin, name in planned.moves:

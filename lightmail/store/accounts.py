@@ -300,6 +300,11 @@ class Quota:
     used_octets: int
     used_messages: int
 
+    def admits(self, octets: int, messages: int) -> bool:
+        """Whether there is room for that much more."""
+        octets, messages = self.used_octets + octets, self.used_messages + messages
+        return not ((self.octets and octets > self.octets) or (self.messages and messages > self.messages))
+
     def percent(self) -> int:
         """How much is used of that quota of which more is used, in whole per cent; 0 without a quota."""
         of_octets = self.used_octets * 100 // self.octets if self.octets else 0
@@ -316,16 +321,14 @@ class Room:
 
     def __init__(self, quota: Quota) -> None:
         self._quota = quota
-        self._octets = quota.used_octets
-        self._messages = quota.used_messages
 
     def take(self, octets: int, messages: int) -> bool:
         """Use up that much; False, and nothing is used up, when it is more than is left."""
-        octets, messages = self._octets + octets, self._messages + messages
         quota = self._quota
-        if (quota.octets and octets > quota.octets) or (quota.messages and messages > quota.messages):
+        if not quota.admits(octets, messages):
             return False
-        self._octets, self._messages = octets, messages
+        used = (quota.used_octets + octets, quota.used_messages + messages)
+        self._quota = Quota(quota.octets, quota.messages, *used)
         return True
 
 
