@@ -16,7 +16,8 @@ from typing import IO, Any, Final
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import directlyProvides
 
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+# The last ones change the direction of writing: a line would read as another.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 # What an event carries for the logger's own sake. All other fields join the JSON object.
 _INTERNAL: Final = re.compile(r"log_|(?:format|isError|message|time|system|session|logLevel|failure|why)\Z")
 
@@ -81,7 +82,7 @@ def format_text(event: LogEvent) -> str:
     where = f"{_source(event)} [{_one_line(str(session))}]" if session else _source(event)
     line = f"{_moment(event)} {_level(event):5} {where} {_one_line(formatEvent(event))}\n"
     trace = _traceback(event)
-    return line + "".join(f"    {part}\n" for part in trace.splitlines())
+    return line + "".join(f"    {_one_line(part)}\n" for part in trace.splitlines())
 
 
 def format_json(event: LogEvent) -> str:
@@ -96,7 +97,7 @@ def format_json(event: LogEvent) -> str:
     trace = _traceback(event)
     if trace:
         record["traceback"] = trace
-    return json.dumps(record, ensure_ascii=True) + "\n"
+    return json.dumps(record, ensure_ascii=True).replace("\x7f", "\\u007f") + "\n"
 
 
 def _plain(value: Any) -> str:

@@ -65,7 +65,6 @@ PATHS = [
     "C:\\x",
     "..\\..\\x",
     "con",
-    "%2e%2e%2fx",
     "..;x",
     "a.lock",
     ".hidden",
@@ -79,6 +78,8 @@ PATHS = [
 ]
 REFUSED = [
     "../../etc/passwd",
+    "%2e%2e%2fx",
+    "a*",
     "..",
     ".",
     "a/../b",
