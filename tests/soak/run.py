@@ -132,9 +132,12 @@ def _settle(stack: Stack, shared: Soak) -> None:
         shared.problems.append(f"verify --deep: {verified.stdout[-2000:]}{verified.stderr[-2000:]}")
     if stack.server.stop() != 0:
         shared.problems.append("the server did not stop in order")
-    if "Traceback" in stack.server.log():
-        at = stack.server.log().index("Traceback")
-        shared.problems.append(f"a bug was logged: {stack.server.log()[max(0, at - 500) : at + 3000]}")
+    log = stack.server.log()
+    if "Traceback" in log:
+        at = log.index("Traceback")
+        shared.problems.append(
+            f"{log.count('Traceback')} bugs were logged, the first: {log[max(0, at - 500) : at + 8000]}"
+        )
 
 
 def _wait_until_well(stack: Stack, shared: Soak) -> None:
