@@ -19,7 +19,10 @@ from typing import ClassVar
 
 
 class MailError(Exception):
-    """A request that cannot be carried out. ``text`` is shown to clients: plain ASCII, one line, no internals."""
+    """A request that cannot be carried out. ``text`` is shown to clients: plain ASCII, one line, no internals.
+
+    ``reason`` is what an operator's command says instead, where that is more: which store, and what it answered.
+    """
 
     imap_code: ClassVar[bytes | None] = None
     smtp: ClassVar[tuple[int, str]] = (554, "5.0.0")
@@ -28,8 +31,9 @@ class MailError(Exception):
     transient: ClassVar[bool] = False
     text: str = "The request cannot be carried out."
 
-    def __init__(self, text: str | None = None) -> None:
+    def __init__(self, text: str | None = None, *, reason: str | None = None) -> None:
         super().__init__(text if text is not None else self.text)
+        self.reason = reason
         if text is not None:
             self.text = text
 

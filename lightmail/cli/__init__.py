@@ -8,7 +8,7 @@ import click
 
 from lightmail import __version__
 from lightmail.cli import accounts, aliases, configuration, database, demo, domains, gc, recover, undelete, verify
-from lightmail.cli.common import Refused, config_option
+from lightmail.cli.common import Refused, config_option, explained
 from lightmail.errors import ConfigError, MailError, StartupError
 
 
@@ -39,7 +39,7 @@ def main() -> None:
     try:
         cli()
     except (ConfigError, StartupError, MailError, Refused) as error:
-        click.echo(f"lightmail: {error}", err=True)
+        click.echo(f"lightmail: {explained(error)}", err=True)
         sys.exit(1)
     except BrokenPipeError:
         sys.exit(1)

@@ -27,6 +27,11 @@ F = TypeVar("F", bound=Callable[..., Any])
 _CONFIG = "lightmail.config"
 
 
+def explained(error: Exception) -> str:
+    """An error as an operator is told of it: more than a client is, where the error knows more."""
+    return (error.reason if isinstance(error, MailError) else None) or str(error)
+
+
 def config_option(command: F) -> F:
     """The option ``--config FILE``, before the verb or after it."""
 

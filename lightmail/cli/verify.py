@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import click
 
 from lightmail.app import Stores
-from lightmail.cli.common import Refused, config_option, configuration, with_stores
+from lightmail.cli.common import Refused, config_option, configuration, explained, with_stores
 from lightmail.config import Config
 from lightmail.errors import ConfigError, MailError, NoSuchAccount, StartupError
 from lightmail.jobs.verify import Finding, Hands, Options, Report
@@ -67,7 +67,7 @@ def verify(
 
             report = with_stores(work)
     except (ConfigError, StartupError, MailError, Refused) as error:
-        click.echo(f"lightmail: verify could not finish: {error}", err=True)
+        click.echo(f"lightmail: verify could not finish: {explained(error)}", err=True)
         sys.exit(_UNFINISHED)
     except click.Abort:
         click.echo("lightmail: verify was interrupted; the next run goes on from there", err=True)

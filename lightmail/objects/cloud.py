@@ -193,14 +193,9 @@ class CloudStore:
         return self._unavailable(call, key, error)
 
     def _unavailable(self, call: str, key: str, error: Exception) -> Unavailable:
-        log.error(
-            "object store: {call} of {key} in {store}: {reason}",
-            call=call,
-            key=key,
-            store=self._name,
-            reason=_reason(error),
-        )
-        return Unavailable()
+        reason = f"object store: {call} of {key} in {self._name}: {_reason(error)}"
+        log.error("{reason}", reason=reason, call=call, key=key)
+        return Unavailable(reason=reason)
 
 
 def _beyond_end(error: Exception) -> bool:

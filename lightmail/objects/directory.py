@@ -177,8 +177,9 @@ class DirectoryStore:
                         os.unlink(entry.path)
 
     def _unavailable(self, call: str, key: str, error: OSError) -> Unavailable:
-        log.error("object store: {call} of {key}: {error}", call=call, key=key, error=error)
-        return Unavailable()
+        reason = f"object store: {call} of {key}: {error}"
+        log.error("{reason}", reason=reason, call=call, key=key)
+        return Unavailable(reason=reason)
 
 
 def _created(path: str, body: bytes) -> bool:

@@ -29,6 +29,8 @@ log = Logger()
 # Callers beyond the pool: as many may wait, for as long.
 _WAITING = 1000
 _WAIT_SECONDS = 10.0
+# That the database refuses connections is logged so often.
+_REPEAT_SECONDS = 10.0
 
 
 class MySqlDatabase(Database):
@@ -42,6 +44,7 @@ class MySqlDatabase(Database):
         self._arguments = connect_arguments(config, answer_seconds)
         self._gate = Gate(config.pool_size, waiting=_WAITING, wait_seconds=_WAIT_SECONDS, reactor=reactor)
         self._pool: Pool | None = None
+        self._refused_at: float | None = None
 
     async def start(self) -> None:
         self._pool = Pool(
@@ -80,15 +83,31 @@ class MySqlDatabase(Database):
         try:
             if self._pool is None:
                 raise Unavailable
-            return await self._pool.run(_on_link, way, body, meter)
+            result = await self._pool.run(_on_link, way, body, meter)
         except mysql_checks.CONNECT_ERRORS as error:
             if not mysql_checks.is_refusal(error):
                 raise
-            log.error("no connection to the database: {reason}", reason=mysql_checks.reason(error))
-            raise Unavailable from None
+            raise self._refused(error) from None
+        else:
+            self._answered()
+            return result
         finally:
             self._gate.leave()
             self._book(name, began, meter)
+
+    def _refused(self, error: Exception) -> Unavailable:
+        """The answer while the server takes no connection. Every request comes here then: the log hears of few."""
+        reason = f"no connection to the database: {mysql_checks.reason(error)}"
+        now = self.reactor.seconds()
+        if self._refused_at is None or now - self._refused_at >= _REPEAT_SECONDS:
+            self._refused_at = now
+            log.error("{reason}", reason=reason)
+        return Unavailable(reason=reason)
+
+    def _answered(self) -> None:
+        if self._refused_at is not None:
+            self._refused_at = None
+            log.info("the database answers again")
 
     async def _aside(self, fn: Callable[[DatabaseConfig, dict[str, Any]], T], config: DatabaseConfig) -> T:
         """Run `fn` in a thread, with a connection that it makes and closes itself."""

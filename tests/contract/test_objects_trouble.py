@@ -100,8 +100,11 @@ def test_many_reads_from_a_server_that_never_answers_cost_one_deadline() -> None
 def test_a_server_that_is_not_there_is_unavailable(ask: Callable[[ObjectStore], object]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as gone:
         endpoint = f"127.0.0.1:{gone.getsockname()[1]}"
-    with pytest.raises(Unavailable):
+    with pytest.raises(Unavailable) as raised:
         ask(s3_at(endpoint))
+    assert str(raised.value) == raised.value.text == Unavailable.text, "no client is told where it is"
+    assert raised.value.reason is not None
+    assert raised.value.reason.endswith(f"in bucket 'mail' at http://{endpoint}: Connection refused")
 
 
 @pytest.mark.parametrize(

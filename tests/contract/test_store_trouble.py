@@ -14,6 +14,7 @@ import pytest
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 from twisted.internet.task import deferLater
+from twisted.logger import LogEvent, formatEvent, globalLogPublisher
 
 from lightmail.errors import MailError, OverQuota, Unavailable
 from lightmail.model import FlagMode, MailboxId
@@ -28,7 +29,7 @@ from lightmail.store.faults import CommitUnknown, Conflict
 from lightmail.store.mysql import MySqlDatabase
 from tests.support import mariadb
 from tests.support.faultproxy import COMMIT, DOWN, UP, Direction, Effect, Fault, FaultProxy, fault_proxy
-from tests.support.reactor import run
+from tests.support.reactor import call, run
 from tests.support.storekit import BACKENDS, NOW_US, Heard, Store, blob, fresh_config, open_store, together
 
 NONE: tuple[bytes, ...] = ()
@@ -428,13 +429,21 @@ def test_an_outage_is_transient_and_over_when_it_is_over(proxied: tuple[Store, F
     store, proxy = proxied
     account = store.account()
     inbox = store.mailbox(account).id
-    proxy.refuse()
-    with pytest.raises(Unavailable):
-        run(append(store.tx, account, inbox, [NewMessage(blob(), NONE, NOW_US)]))
-    with pytest.raises(Unavailable):
-        store.usage(account)
-    proxy.heal()
-    assert run(append(store.tx, account, inbox, [NewMessage(blob(), NONE, NOW_US)])).uids == [1]
+    events: list[LogEvent] = []
+    call(globalLogPublisher.addObserver, events.append)
+    try:
+        proxy.refuse()
+        with pytest.raises(Unavailable):
+            run(append(store.tx, account, inbox, [NewMessage(blob(), NONE, NOW_US)]))
+        for _ in range(5):
+            with pytest.raises(Unavailable):
+                store.usage(account)
+        proxy.heal()
+        assert run(append(store.tx, account, inbox, [NewMessage(blob(), NONE, NOW_US)])).uids == [1]
+    finally:
+        call(globalLogPublisher.removeObserver, events.append)
+    lines = [formatEvent(event) for event in events if event["log_namespace"] == "lightmail.store.mysql"]
+    assert [line.split(":")[0] for line in lines] == ["no connection to the database", "the database answers again"]
 
 
 def test_a_server_that_falls_silent_is_waited_for_so_long_and_no_longer(proxied: tuple[Store, FaultProxy]) -> None:
