@@ -605,7 +605,7 @@ class Collection(RuleBasedStateMachine):
         planned = run(plan(self.store.tx, self.account, filters, "INBOX"))
         run(restore(self.store.tx, self.account, filters, planned, "test"))
         mailbox = self._box("INBOX")
-        found = self.yard.rows(
+        found = self.yard.store.rows(
             "SELECT m.uid, o.object_key FROM messages m JOIN objects o ON o.id = m.object"
             " WHERE m.mailbox = %s AND m.deleted_at = 0",
             mailbox,

@@ -308,7 +308,7 @@ def test_a_moved_message_that_alone_holds_its_object_can_be_restored_and_else_le
     of_message("fate = 2", 4)(scene)
     assert scene.house.verify(mending=True)[0].clean
     sql = "SELECT uid, fate, object IS NULL FROM messages WHERE mailbox = %s AND uid > 2 ORDER BY uid"
-    assert [tuple(row) for row in scene.house.rows(sql, scene.mailbox)] == [(3, 2, 1), (4, 1, 0)]
+    assert [tuple(row) for row in scene.house.store.rows(sql, scene.mailbox)] == [(3, 2, 1), (4, 1, 0)]
 
 
 def test_a_size_is_taken_from_the_object_only_where_the_object_itself_says_so(scene: Scene) -> None:

@@ -228,7 +228,7 @@ def test_an_orphan_is_quarantined_and_never_deleted(scene: Scene) -> None:
     report, found = scene.house.verify(mending=True)
     assert [(finding.kind, finding.key, finding.repaired) for finding in found] == [("orphan", old, True)]
     assert report.clean
-    states = dict(scene.house.rows("SELECT object_key, state FROM objects WHERE state <> 1"))
+    states = dict(scene.house.store.rows("SELECT object_key, state FROM objects WHERE state <> 1"))
     assert states == {old.encode(): 2}
     assert scene.house.objects.size(old) == len(b"nobody's")
     assert scene.house.kinds(deep=True) == set()
@@ -309,7 +309,7 @@ def test_an_interrupted_run_goes_on_and_counts_everything_once(scene: Scene) -> 
     assert report.resumed
     assert report.counts == {"object-absent": (3, 0)}
     assert {finding.uid for finding in found} == {1, 20, 40}
-    everything = int(house.rows("SELECT COUNT(*) FROM objects WHERE state = 1")[0][0])
+    everything = int(house.store.rows("SELECT COUNT(*) FROM objects WHERE state = 1")[0][0])
     assert report.looked["contents"] == everything
     # The next one begins anew, as does one that is told to.
     assert not run(go()).resumed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -88,34 +88,24 @@ class Yard:
         """The objects in the store."""
         return set(self.objects.keys("emails", limit=1_000_000))
 
-    def rows(self, sql: str, *params: Any) -> Sequence[tuple[Any, ...]]:
-        """What a statement returns."""
-
-        def read(cursor: Any) -> Sequence[tuple[Any, ...]]:
-            cursor.execute(sql, params)
-            found: Sequence[tuple[Any, ...]] = cursor.fetchall()
-            return found
-
-        return run(self.store.database.read("test", read))
-
     def states(self) -> dict[str, int]:
         """The state of each object that has a row, by key."""
-        return {bytes(key).decode(): state for key, state in self.rows("SELECT object_key, state FROM objects")}
+        return {bytes(key).decode(): state for key, state in self.store.rows("SELECT object_key, state FROM objects")}
 
     def referred(self) -> set[str]:
         """The objects that rows refer to, live ones and those that can be restored."""
-        found = self.rows("SELECT DISTINCT o.object_key FROM messages m JOIN objects o ON o.id = m.object")
+        found = self.store.rows("SELECT DISTINCT o.object_key FROM messages m JOIN objects o ON o.id = m.object")
         return {bytes(row[0]).decode() for row in found}
 
     def check_law(self) -> None:
         """What a row refers to is LIVE, and there (P4). A condemned object has its note."""
-        dangling = self.rows(
+        dangling = self.store.rows(
             "SELECT m.uid FROM messages m LEFT JOIN objects o ON o.id = m.object"
             " WHERE m.object IS NOT NULL AND (o.id IS NULL OR o.state <> 1)"
         )
         assert not dangling
         assert self.referred() <= self.keys()
-        unnoted = self.rows(
+        unnoted = self.store.rows(
             "SELECT o.id FROM objects o LEFT JOIN condemned c ON c.object = o.id"
             " WHERE o.state <> 1 AND c.object IS NULL"
         )

@@ -112,6 +112,16 @@ class Store:
 
         return run(self.database.read("test", read))
 
+    def rows(self, sql: str, *params: Any) -> Sequence[tuple[Any, ...]]:
+        """What a statement returns."""
+
+        def read(cursor: Any) -> Sequence[tuple[Any, ...]]:
+            cursor.execute(sql, params)
+            found: Sequence[tuple[Any, ...]] = cursor.fetchall()
+            return found
+
+        return run(self.database.read("test", read))
+
     def execute(self, sql: str, *params: Any) -> None:
         """Change rows behind the operations' back."""
         run(self.database.run("test", lambda cursor: cursor.execute(sql, params)))

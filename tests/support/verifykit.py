@@ -61,7 +61,7 @@ class House:
 
     def ref(self, mailbox: MailboxId, uid: int) -> tuple[int, BlobRef]:
         """The object of a message: its id and its row."""
-        (row,) = self.rows(
+        (row,) = self.store.rows(
             "SELECT o.id, o.object_key, o.octets, o.stored_octets, o.codec, o.sha256, o.frames"
             " FROM messages m JOIN objects o ON o.id = m.object WHERE m.mailbox = %s AND m.uid = %s",
             mailbox,
@@ -72,16 +72,6 @@ class House:
     def octets(self, key: str) -> bytes:
         """An object, whole."""
         return self.objects.read(key, 0, 1 << 30)
-
-    def rows(self, sql: str, *params: Any) -> Sequence[tuple[Any, ...]]:
-        """What a statement returns."""
-
-        def read(cursor: Any) -> Sequence[tuple[Any, ...]]:
-            cursor.execute(sql, params)
-            found: Sequence[tuple[Any, ...]] = cursor.fetchall()
-            return found
-
-        return run(self.store.database.read("test", read))
 
     def verify(self, **options: Any) -> tuple[Report, list[Finding]]:
         """What a run finds, begun anew."""
