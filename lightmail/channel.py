@@ -76,12 +76,14 @@ class Clock(Protocol):
 class Channel:
     """Reads and writes for one coroutine. The protocol that owns it calls `received` and `lost`.
 
-    `timeout_seconds` is the deadline of each single wait for input or for the peer to read; it may be changed.
+    `timeout_seconds` is the deadline of each single wait for input or for the peer to read, and `by` the moment
+    (of the clock; None for never) at which any wait ends, however often a little came; both may be changed.
     Waiting raises Closed, TimedOut, or (for a line only) Draining or EndlessLine.
     """
 
     def __init__(self, transport: Transport, clock: Clock, timeout_seconds: float) -> None:
         self.timeout_seconds = timeout_seconds
+        self.by: float | None = None
         self._transport = transport
         self._clock = clock
         self._buffer = b""
@@ -300,7 +302,12 @@ class Channel:
     async def _wait(self) -> None:
         if self._lost:
             raise Closed
-        self._set_timer(self.timeout_seconds)
+        seconds = self.timeout_seconds
+        if self.by is not None:
+            seconds = min(seconds, self.by - self._clock.seconds())
+            if seconds <= 0:
+                raise TimedOut
+        self._set_timer(seconds)
         self._waiting = Deferred()
         try:
             await self._waiting

@@ -219,6 +219,8 @@ class Framer:
                 frame.texts.append(bytes(self._buffer[:_HEAD_OCTETS]))  # has the tag to answer with
         if end >= 0:
             self._line_octets += length
+            if frame is not None and frame.error is not None:
+                self._discarded += length
             self._take_text(self._cut_line(end))
             return True
         self._searched = length

@@ -121,7 +121,9 @@ class LmtpServer(Protocol):
         while not channel.is_closed:
             await channel.drained()
             try:
+                channel.by = self._services.reactor.seconds() + TIMEOUT_SECONDS
                 line = await channel.line(most)
+                channel.by = None
             except LineTooLong:
                 self._refuse(Reply(500, "5.5.2", "Line too long"))
                 continue

@@ -66,7 +66,6 @@ class Pop3Server(pop3.POP3):
         self._ended = ended
         self._bad_commands = 0
         self._failed_logins = 0
-        self._log_in_by = services.reactor.seconds() + services.limits.login_seconds
         self._channel: Channel
 
     # What Twisted calls
@@ -75,7 +74,9 @@ class Pop3Server(pop3.POP3):
         """Greet, and begin the conversation."""
         transport: Any = self.transport
         self.secure = ISSLTransport.providedBy(transport)
-        self._channel = Channel(transport, self.services.reactor, self.services.limits.login_seconds)
+        reactor, login_seconds = self.services.reactor, self.services.limits.login_seconds
+        self._channel = Channel(transport, reactor, login_seconds)
+        self._channel.by = reactor.seconds() + login_seconds
         self.send(b"+OK LightMail POP3 ready\r\n")
         Deferred.fromCoroutine(self._session())
 
@@ -145,6 +146,7 @@ class Pop3Server(pop3.POP3):
             raise Closed
         self._no_stranger()
         self._channel.timeout_seconds = self.services.config.session_timeout_seconds
+        self._channel.by = None
         self._bad_commands = 0
         self.send(b"+OK %d messages (%d octets)\r\n" % (drop.count, drop.octets))
 
@@ -226,8 +228,6 @@ class Pop3Server(pop3.POP3):
         most = self.services.limits.line_octets_before_login
         while not channel.is_closed:
             await channel.drained()
-            if self.mbox is None:
-                channel.timeout_seconds = max(0.0, self._log_in_by - self.services.reactor.seconds())
             try:
                 line = await channel.line(most)
             except LineTooLong:
