@@ -139,7 +139,7 @@ class SqliteDatabase(Database):
         # A job may come between the thread's last look and its answer here: hence the loop.
         while self._jobs:
             try:
-                await writer.run(self._work_off)
+                _settle(await writer.run(self._work_off))
             except Exception as error:
                 # The writer could not even open its connection: nothing was written for those that wait.
                 log.error("the SQLite writer failed: {error}", error=error)
@@ -152,18 +152,21 @@ class SqliteDatabase(Database):
             job.error = Unavailable()
             job.settle()
 
-    def _work_off(self, link: Link) -> None:
-        """In the writer's thread: group after group, until nobody waits."""
+    def _work_off(self, link: Link) -> list[_Job]:
+        """In the writer's thread: group after group, until nobody waits. The last one, still to be settled."""
         while True:
             group = self._take_group()
             if not group:
-                return
+                return []
             try:
                 _commit_group(link.raw, group)
             except BaseException as error:
                 # Even those that were refused: what they saw may have been another's rows, which are gone again.
                 for job in group:
                     job.error = error
+            if not self._jobs:
+                # The answer to this call wakes the reactor anyhow; once is enough.
+                return group
             self.reactor.callFromThread(_settle, group)
 
     def _take_group(self) -> list[_Job]:
@@ -203,9 +206,10 @@ def _commit_group(raw: sqlite3.Connection, group: list[_Job]) -> None:
     try:
         for job in group:
             if job.error is None:
-                _run_job(raw, job)
+                _run_job(raw, job, alone=len(group) == 1)
         committing = time.perf_counter()
-        raw.execute("COMMIT")
+        if raw.in_transaction:
+            raw.execute("COMMIT")
     except BaseException as error:
         if raw.in_transaction:
             raw.execute("ROLLBACK")
@@ -216,14 +220,20 @@ def _commit_group(raw: sqlite3.Connection, group: list[_Job]) -> None:
         job.meter.commit_seconds = time.perf_counter() - committing
 
 
-def _run_job(raw: sqlite3.Connection, job: _Job) -> None:
-    """Run one job in its savepoint and note what came of it. Raises Conflict when SQLite gave up the whole."""
-    raw.execute("SAVEPOINT job")
+def _run_job(raw: sqlite3.Connection, job: _Job, *, alone: bool) -> None:
+    """Run one job and note what came of it. Raises Conflict when SQLite gave up the whole.
+
+    In a savepoint, for which SQLite copies each page it changes; `alone`, it needs none, and the transaction is
+    rolled back when it fails.
+    """
+    if not alone:
+        raw.execute("SAVEPOINT job")
     try:
         job.result = job.body(SqliteCursor(raw, job.meter))
     except BaseException as error:
         job.error = error
         if not raw.in_transaction:
             raise Conflict("busy") from error
-        raw.execute("ROLLBACK TO job")
-    raw.execute("RELEASE job")
+        raw.execute("ROLLBACK" if alone else "ROLLBACK TO job")
+    if not alone:
+        raw.execute("RELEASE job")
