@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import subprocess
 import sys
 import urllib.parse
 from pathlib import Path
 
 from bench import cpu, report
-from bench.workloads import WORKLOADS, Row, Settings, Target
+from bench.model import Row, Settings, Target
+from bench.workloads import NAMED_ONLY, WORKLOADS
+
+_SIZES = ("count", "cycles", "deliveries", "connections", "octets", "idle", "changes", "huge", "large")
 
 
 def main() -> None:
@@ -24,24 +28,20 @@ def main() -> None:
 
         verifying.main(arguments.count)
         return
-    settings = Settings(
-        count=arguments.count,
-        cycles=arguments.cycles,
-        deliveries=arguments.deliveries,
-        connections=arguments.connections,
-        octets=arguments.octets,
-        idle=arguments.idle,
-    )
+    settings = Settings(**{name: getattr(arguments, name) for name in _SIZES})
     names = ["seed", *(name for name in arguments.workloads.split(",") if name != "seed")]
+    unknown = [name for name in names if name not in WORKLOADS]
+    if unknown:
+        raise SystemExit(f"--workloads {','.join(unknown)}: unknown, there are {', '.join(WORKLOADS)}")
     if arguments.what == "compare":
         from bench.stack import Stacks  # the only part that needs Dovecot, MariaDB and an S3 server
 
         with Stacks(arguments.only.split(",")) as targets:
             rows = asyncio.run(_rounds(targets, names, settings, arguments.rounds))
     else:
-        targets = [_target(spec, arguments.pid) for spec in arguments.target]
+        targets = [_target(spec, arguments.pid, arguments.restart) for spec in arguments.target]
         rows = asyncio.run(_rounds(targets, names, settings, arguments.rounds))
-    text = f"{report.machine()}; {settings.count} messages, {arguments.rounds} rounds\n\n"
+    text = report.conditions(targets, settings, arguments.rounds) + "\n"
     text += report.table(rows, targets[0].name) + "\n" + report.stage_table(rows)
     print(text)
     if arguments.out:
@@ -60,7 +60,7 @@ async def _rounds(targets: list[Target], names: list[str], settings: Settings, r
     return rows
 
 
-def _target(spec: str, pids: list[str]) -> Target:
+def _target(spec: str, pids: list[str], restarts: list[str]) -> Target:
     name, _, text = spec.partition("=")
     url = urllib.parse.urlsplit(text)
     query = dict(urllib.parse.parse_qsl(url.query))
@@ -68,12 +68,13 @@ def _target(spec: str, pids: list[str]) -> Target:
         raise SystemExit(
             f"--target {spec}: want NAME=imap://USER:PASSWORD@HOST:PORT?lmtp=HOST:PORT&pop3=HOST:PORT[&metrics=HOST:PORT]"
         )
-    roles: dict[str, list[int]] = {}
-    for entry in pids:
-        label, _, where = entry.partition("=")
-        owner, _, role = label.partition("/")
-        if owner == name:
-            roles.setdefault(role, []).append(cpu.pid_of(where))
+    command = dict(each.split("=", 1) for each in restarts).get(name)
+
+    def restart() -> list[int]:
+        assert command is not None
+        subprocess.run(command, shell=True, check=True)
+        return _roles(name, pids)[""]
+
     return Target(
         name=name,
         imap=(url.hostname or "127.0.0.1", url.port),
@@ -83,9 +84,22 @@ def _target(spec: str, pids: list[str]) -> Target:
         scratch=tuple(f"u{k}" for k in range(1, int(query.get("users", "20")) + 1)),
         password=url.password or "",
         domain=query.get("domain", "bench.example"),
-        pids=roles,
+        pids=_roles(name, pids),
         metrics=_address(query["metrics"]) if "metrics" in query else None,
+        restart=restart if command else None,
+        about=query.get("about", ""),
     )
+
+
+def _roles(name: str, pids: list[str]) -> dict[str, list[int]]:
+    """The process ids that were given for a target, by role."""
+    roles: dict[str, list[int]] = {}
+    for entry in pids:
+        label, _, where = entry.partition("=")
+        owner, _, role = label.partition("/")
+        if owner == name:
+            roles.setdefault(role, []).append(cpu.pid_of(where))
+    return roles
 
 
 def _address(text: str) -> tuple[str, int]:
@@ -101,11 +115,18 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--target", action="append", default=[], help="load: NAME=imap://USER:PASSWORD@HOST:PORT?…")
     parser.add_argument("--pid", action="append", default=[], help="load: NAME[/role]=PID or pid file")
-    parser.add_argument("--workloads", default=",".join(WORKLOADS))
+    parser.add_argument(
+        "--restart",
+        action="append",
+        default=[],
+        help="load: NAME=COMMAND that restarts it and returns when it serves and its pid files are written",
+    )
+    usual = ",".join(name for name in WORKLOADS if name not in NAMED_ONLY)
+    parser.add_argument("--workloads", default=usual, help=f"{usual}; {', '.join(NAMED_ONLY)} where it is named")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--out", help="write the table to this file too")
     defaults = Settings()
-    for name in ("count", "cycles", "deliveries", "connections", "octets", "idle"):
+    for name in _SIZES:
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))
     return parser
 

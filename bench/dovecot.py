@@ -77,14 +77,29 @@ class Dovecot:
             (home / part).mkdir(parents=True)
         os.chmod(home, 0o755)
         os.chown(home / "mail", owner.pw_uid, owner.pw_gid)
-        path = home / "dovecot.conf"
-        path.write_text(
+        self._home = home
+        self._config = home / "dovecot.conf"
+        self._config.write_text(
             _CONFIGURATION.format(
                 home=home, uid=owner.pw_uid, gid=owner.pw_gid, password=password, imap=imap, pop3=pop3, lmtp=lmtp
             )
         )
-        self._process = subprocess.Popen(["dovecot", "-F", "-c", str(path)], start_new_session=True)
-        self.pid = self._process.pid
+        self._process = self._launch()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def _launch(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(["dovecot", "-F", "-c", str(self._config)], start_new_session=True)
+
+    def restart(self, *, forget: bool) -> None:
+        """Stop it and start it again; `forget` removes its caches of header fields, as if nobody had asked for any."""
+        self.stop()
+        if forget:
+            for cache in (self._home / "mail").rglob("dovecot.index.cache"):
+                cache.unlink()
+        self._process = self._launch()
 
     def stop(self) -> None:
         self._process.send_signal(signal.SIGTERM)

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import base64
 import random
+import re
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 
 WORDS = (
     "account agenda annual answer archive attached autumn balance before budget calendar change client column "
@@ -18,6 +21,28 @@ NAMES = ("Ada Byron", "Grace Murray", "Mary Ross", "Karen Jones", "Jürgen Müll
 _EPOCH = datetime(2025, 1, 6, 8, 0, tzinfo=UTC)
 
 
+@dataclass(frozen=True)
+class Facts:
+    """What a search can ask of a message: the sender's address, the subject, the Date field."""
+
+    sender: str
+    subject: str
+    date: datetime
+
+
+@cache
+def facts(seed: int, number: int) -> Facts:
+    """What is true of message `number` of `seed`."""
+    header = message(seed, number).partition(b"\r\n\r\n")[0].decode()
+    fields = dict(re.findall(r"^(From|Subject): ([^\r]*)", header, re.MULTILINE))
+    return Facts(fields["From"].partition("<")[2].rstrip(">"), fields["Subject"], _when(number))
+
+
+def kind(number: int) -> str:
+    """The subtype of a message's outermost MIME part, where no size was asked for."""
+    return ("plain", "plain", "alternative", "mixed")[number % 4]
+
+
 def message_id(seed: int, number: int) -> str:
     """The Message-ID of message `number`, angle brackets included: how an answer is told from another."""
     return f"<{number}.{seed}@bench.example>"
@@ -26,12 +51,13 @@ def message_id(seed: int, number: int) -> str:
 def message(seed: int, number: int, octets: int = 0) -> bytes:
     """Message `number` of `seed`, CRLF line ends; padded or cut to about `octets` where that is given.
 
-    One in two is plain text, one in four has an HTML alternative, one in four an attachment.
+    One in two is plain text, one in four has an HTML alternative, one in four an attachment, in one of a
+    hundred a large one (200 KiB to 1 MiB). Texts have 4 KiB in the median, and seldom ten times that.
     """
     rng = random.Random(seed * 1_000_003 + number)
-    kind = ("plain", "plain", "alternative", "mixed")[number % 4] if not octets else "plain"
-    text = _paragraphs(rng, octets - 700 if octets else rng.randint(400, 6000))
-    header, body = _body(rng, kind, text, number)
+    subtype = kind(number) if not octets else "plain"
+    text = _paragraphs(rng, octets - 700 if octets else min(int(rng.lognormvariate(8.3, 0.8)), 100_000))
+    header, body = _body(rng, subtype, text, number)
     fields = [*_trace(rng, number), *_fields(rng, seed, number), *header]
     return ("\r\n".join(fields) + "\r\n\r\n").encode() + body
 
@@ -63,36 +89,50 @@ def _fields(rng: random.Random, seed: int, number: int) -> list[str]:
     return fields
 
 
-def _body(rng: random.Random, kind: str, text: str, number: int) -> tuple[list[str], bytes]:
-    if kind == "plain":
+def _body(rng: random.Random, subtype: str, text: str, number: int) -> tuple[list[str], bytes]:
+    if subtype == "plain":
         return ["Content-Type: text/plain; charset=utf-8", "Content-Transfer-Encoding: 8bit"], text.encode()
     boundary = f"=_{number}_{rng.getrandbits(32):08x}"
     first = f"Content-Type: text/plain; charset=utf-8\r\n\r\n{text}"
-    if kind == "alternative":
+    if subtype == "alternative":
         markup = text.replace("\r\n", "<br>\r\n")
         second = f"Content-Type: text/html; charset=utf-8\r\n\r\n<html><body>{markup}</body></html>\r\n"
     else:
-        data = base64.encodebytes(rng.randbytes(rng.randint(2000, 20000))).replace(b"\n", b"\r\n").decode()
+        size = rng.randint(2_000, 20_000) if number % 100 != 3 else rng.randint(200 << 10, 1 << 20)
+        data = base64.encodebytes(rng.randbytes(size)).replace(b"\n", b"\r\n").decode()
         second = (
             f'Content-Type: application/pdf; name="{rng.choice(WORDS)}.pdf"\r\nContent-Disposition: attachment\r\n'
             f"Content-Transfer-Encoding: base64\r\n\r\n{data}"
         )
     body = f"--{boundary}\r\n{first}\r\n--{boundary}\r\n{second}\r\n--{boundary}--\r\n"
-    return [f'Content-Type: multipart/{kind}; boundary="{boundary}"'], body.encode()
+    return [f'Content-Type: multipart/{subtype}; boundary="{boundary}"'], body.encode()
 
 
 def _paragraphs(rng: random.Random, octets: int) -> str:
     lines: list[str] = []
-    size = 0
-    while size < octets:
-        line = " ".join(rng.choices(WORDS, k=10))
-        lines.append(line)
-        size += len(line) + 2
+    while octets > 0:
+        piece = rng.choices(_lines(), k=octets // 70 + 1)
+        lines += piece
+        octets -= sum(map(len, piece)) + 2 * len(piece)
     return "\r\n".join(lines) + "\r\n"
 
 
+@cache
+def _lines() -> list[str]:
+    """What texts are made of. Some lines need care: a dot that LMTP and POP3 double, a From that is no mbox's."""
+    rng = random.Random("lines")
+    lines = [" ".join(rng.choices(WORDS, k=10)) for _ in range(16_384)]
+    lines[::61] = ["." + line for line in lines[::61]]
+    lines[::83] = ["From " + line for line in lines[::83]]
+    return lines
+
+
+def _when(number: int) -> datetime:
+    return _EPOCH + timedelta(minutes=7 * number)
+
+
 def _date(number: int) -> str:
-    return (_EPOCH + timedelta(minutes=7 * number)).strftime("%a, %d %b %Y %H:%M:%S +0000")
+    return _when(number).strftime("%a, %d %b %Y %H:%M:%S +0000")
 
 
 def _phrase(name: str) -> str:

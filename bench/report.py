@@ -2,28 +2,38 @@
 
 from __future__ import annotations
 
+import os
 import platform
-import subprocess
+import re
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from pathlib import Path
 from statistics import median
 
+from bench.model import Row, Settings, Target
 from bench.stages import STAGES
-from bench.workloads import Row
+
+_HEAD = (
+    "| workload | target | µs CPU an operation | × CPU | × sum | operations/s | × rate | stall ms | also |\n"
+    "| --- | --- | --: | --: | --: | --: | --: | --: | --: |\n"
+)
 
 
 def table(rows: list[Row], first: str) -> str:
-    """A Markdown table; ratios are against the target named `first`, which was measured in the same round."""
+    """A Markdown table; ratios are against the target named `first`, which was measured in the same round.
+
+    "× CPU" is of the mail server's processes alone, "× sum" counts the database and the object store too. "stall ms" is
+    the longest time of all rounds that the reactor kept somebody waiting, as the upper edge of its bucket.
+    """
     names = list(dict.fromkeys(row.target for row in rows))
-    lines = [
-        "| workload | target | µs CPU an operation | × CPU | operations/s | × rate | KiB |",
-        "| --- | --- | --: | --: | --: | --: | --: |",
-    ]
+    lines = []
     for workload in dict.fromkeys(row.workload for row in rows):
         base = [row for row in rows if row.workload == workload and row.target == first]
         for name in names:
             own = [row for row in rows if row.workload == workload and row.target == name]
             if own:
-                lines.append(_line(workload, name, own, base))
-    return "\n".join(lines) + "\n"
+                lines.append("| " + " | ".join([workload, name, *_cells(own, base)]) + " |\n")
+    return _HEAD + "".join(lines)
 
 
 def stage_table(rows: list[Row]) -> str:
@@ -42,32 +52,71 @@ def stage_table(rows: list[Row]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _line(workload: str, name: str, own: list[Row], base: list[Row]) -> str:
-    if own[0].kib is not None and not own[0].cpu:
-        return f"| {workload} | {name} | | | | | {median(row.kib or 0 for row in own):.0f} |"
+def conditions(targets: Sequence[Target], settings: Settings, rounds: int) -> str:
+    """Where the figures come from: the machine, how much was done, each server's version and durability."""
+    lines = [f"- {_machine()}", f"- {settings.count} messages in the mailbox, rounds: {rounds}"]
+    lines += [f"- {target.name}: {target.about}" for target in targets if target.about]
+    return "\n".join(lines) + "\n"
+
+
+def _cells(own: list[Row], base: list[Row]) -> list[str]:
+    stalls = [row.stall for row in own if row.stall is not None]
+    stall = f"≤ {max(stalls):g}" if stalls else ""
+    if not own[0].cpu:
+        return ["", "", "", "", "", stall, _also(own)]
     roles = "; ".join(
         f"{role or 'server'} {median(row.cpu[role] for row in own) / own[0].operations * 1e6:.1f}"
         for role in own[0].cpu
     )
-    rate = median(row.operations / row.wall for row in own)
-    pairs = list(zip(own, base, strict=False))
-    cpu_ratio = _ratio([(_total(a) / a.operations, _total(b) / b.operations) for a, b in pairs])
-    rate_ratio = _ratio([(a.operations / a.wall, b.operations / b.wall) for a, b in pairs])
-    kib = f"{median(row.kib or 0 for row in own):.0f}" if own[0].kib is not None else ""
-    return f"| {workload} | {name} | {roles} | {cpu_ratio} | {rate:.0f} | {rate_ratio} | {kib} |"
+    several = len(own[0].cpu) > 1
+    return [
+        roles,
+        _ratio(own, base, _server_cpu),
+        _ratio(own, base, _all_cpu) if several else "",
+        f"{median(_rate(row) for row in own):.0f}",
+        _ratio(own, base, _rate),
+        stall,
+        _also(own),
+    ]
 
 
-def _total(row: Row) -> float:
-    """CPU seconds of all roles: a database or an object store that a server needs is part of its price."""
-    return sum(row.cpu.values())
+def _server_cpu(row: Row) -> float:
+    return row.cpu[""] / row.operations
 
 
-def _ratio(pairs: list[tuple[float, float]]) -> str:
-    ratios = [a / b for a, b in pairs if b]
+def _all_cpu(row: Row) -> float:
+    """A database or an object store that a server needs is part of its price."""
+    return sum(row.cpu.values()) / row.operations
+
+
+def _rate(row: Row) -> float:
+    return row.operations / row.wall
+
+
+def _also(own: list[Row]) -> str:
+    if own[0].kib is not None:
+        return f"{median(row.kib or 0.0 for row in own):.0f} KiB"
+    if own[0].ms is not None:
+        return f"{median(row.ms or 0.0 for row in own):.1f} ms"
+    return ""
+
+
+def _ratio(own: list[Row], base: list[Row], figure: Callable[[Row], float]) -> str:
+    if "" not in own[0].cpu or not base or "" not in base[0].cpu:
+        return ""
+    ratios = [figure(a) / figure(b) for a, b in zip(own, base, strict=False) if figure(b)]
     return f"{median(ratios):.2f}" if ratios else ""
 
 
-def machine() -> str:
-    """One line about where the figures come from."""
-    cpus = subprocess.run(["nproc"], capture_output=True, text=True, check=True).stdout.strip()
-    return f"{cpus} CPUs, Linux {platform.release()}, Python {platform.python_version()}"
+def _machine() -> str:
+    """One line about the machine and what the servers of ours run on."""
+    model = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+    memory = re.search(r"^MemTotal:\s*(\d+)", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    parts = [
+        f"{len(os.sched_getaffinity(0))} CPUs" + (f" ({model.group(1)})" if model else ""),
+        f"{int(memory.group(1)) >> 20} GiB" if memory else "",
+        f"Linux {platform.release()}",
+        f"Python {platform.python_version()}",
+        f"Twisted {version('twisted')}",
+    ]
+    return ", ".join(part for part in parts if part)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+from collections import deque
 
 DEADLINE_SECONDS = 300
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n")
@@ -20,6 +21,7 @@ class Connection:
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader, self.writer = reader, writer
+        self._rest = b""  # what `until` has read beyond its line
 
     @classmethod
     async def open(cls, address: tuple[str, int]) -> Connection:
@@ -27,12 +29,16 @@ class Connection:
             return cls(*await asyncio.open_connection(*address, limit=1 << 26))
 
     async def line(self) -> bytes:
+        if b"\n" in self._rest:
+            line, _, self._rest = self._rest.partition(b"\n")
+            return line + b"\n"
+        rest, self._rest = self._rest, b""
         async with asyncio.timeout(DEADLINE_SECONDS):
-            return await self.reader.readuntil(b"\n")
+            return rest + await self.reader.readuntil(b"\n")
 
     async def lines(self, count: int) -> list[bytes]:
         """Exactly `count` lines: all that the server has to say before it is its turn to wait."""
-        data = b""
+        data, self._rest = self._rest, b""
         async with asyncio.timeout(DEADLINE_SECONDS):
             while data.count(b"\n") < count:
                 piece = await self.reader.read(1 << 16)
@@ -43,18 +49,21 @@ class Connection:
 
     async def until(self, mark: bytes) -> bytes:
         """All octets up to and with the first line that starts with `mark`."""
-        data = bytearray()
+        data = bytearray(self._rest)
         needle = b"\n" + mark
+        start = 0
         async with asyncio.timeout(DEADLINE_SECONDS):
             while True:
+                at = 0 if data.startswith(mark) else data.find(needle, start) + 1
+                end = data.find(b"\n", at) + 1 if at or data.startswith(mark) else 0
+                if end:
+                    self._rest = bytes(data[end:])
+                    return bytes(data[:end])
+                start = max(0, len(data) - len(needle)) if not at else at - 1
                 piece = await self.reader.read(1 << 20)
                 if not piece:
                     raise WrongAnswer(f"connection closed after {bytes(data[-200:])!r}")
-                start = max(0, len(data) - len(needle))
                 data += piece
-                at = 0 if data.startswith(mark) else data.find(needle, start) + 1
-                if (at or data.startswith(mark)) and data.find(b"\n", at) >= 0:
-                    return bytes(data)
 
     def send(self, data: bytes) -> None:
         self.writer.write(data)
@@ -82,6 +91,20 @@ class Imap:
         tag = b"t%d" % next(_tags)
         self.connection.send(b"%s %s\r\n" % (tag, text))
         return await self._answer(tag, text)
+
+    async def pipeline(self, texts: list[bytes], window: int) -> list[bytes]:
+        """The answers to commands of which `window` are under way at a time."""
+        waiting: deque[tuple[bytes, bytes]] = deque()
+        answers: list[bytes] = []
+        for text in texts:
+            if len(waiting) == window:
+                answers.append(await self._answer(*waiting.popleft()))
+            tag = b"t%d" % next(_tags)
+            self.connection.send(b"%s %s\r\n" % (tag, text))
+            waiting.append((tag, text))
+        while waiting:
+            answers.append(await self._answer(*waiting.popleft()))
+        return answers
 
     async def append(self, mailbox: str, message: bytes) -> bytes:
         """APPEND with a non-synchronising literal (RFC 7888)."""
@@ -162,9 +185,18 @@ class Pop3:
         self.connection.send(text + b"\r\n")
         return await self._ok()
 
-    async def retrieve(self, number: int) -> bytes:
-        """Message `number`, dots unstuffed."""
-        self.connection.send(b"RETR %d\r\n" % number)
+    async def retrieve_all(self, total: int, window: int) -> list[bytes]:
+        """Messages 1 to `total`, dots unstuffed; `window` commands are under way at a time."""
+        got: list[bytes] = []
+        asked = 0
+        while len(got) < total:
+            while asked < min(total, len(got) + window):
+                asked += 1
+                self.connection.send(b"RETR %d\r\n" % asked)
+            got.append(await self._body())
+        return got
+
+    async def _body(self) -> bytes:
         await self._ok()
         async with asyncio.timeout(DEADLINE_SECONDS):
             data = await self.connection.reader.readuntil(b"\r\n.\r\n")

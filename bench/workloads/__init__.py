@@ -1,0 +1,34 @@
+"""What is measured: each workload drives one target and yields rows of octets, operations and seconds.
+
+A workload checks what it received after the clock has stopped; a wrong answer raises WrongAnswer and no row comes.
+"""
+
+from bench.model import Workload
+from bench.workloads.arriving import append, deliver, large, seed
+from bench.workloads.bodies import bodies, pop3
+from bench.workloads.changes import copies, store
+from bench.workloads.listing import cold, huge, listing, logins, select
+from bench.workloads.searches import search
+from bench.workloads.waiting import idle, latency
+
+WORKLOADS: dict[str, Workload] = {
+    "seed": seed,
+    "logins": logins,
+    "select": select,
+    "listing": listing,
+    "cold": cold,
+    "bodies": bodies,
+    "pop3": pop3,
+    "store": store,
+    "copies": copies,
+    "append": append,
+    "deliver": deliver,
+    "search": search,
+    "latency": latency,
+    "idle": idle,
+    "large": large,
+    "huge": huge,
+}
+
+# What takes minutes or fills disks is measured only when it is named.
+NAMED_ONLY = ("huge",)

@@ -1,0 +1,67 @@
+"""SEARCH over the whole mailbox; every answer is compared with what is true of the generator's mail."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+from bench.measuring import login, measured
+from bench.messages import Facts, facts
+from bench.model import Row, Settings, Target
+from bench.wire import WrongAnswer
+
+# So often is each asked in one measurement.
+_TIMES = 5
+_SEEN_EVERY = 3
+
+
+@dataclass(frozen=True)
+class _Question:
+    name: str
+    key: bytes
+    holds: Callable[[int, Facts], bool]
+
+
+def _questions(settings: Settings) -> list[_Question]:
+    middle = facts(settings.seed, settings.count // 2)
+    since = middle.date.date()
+    sender, word = middle.sender, middle.subject.split()[0]
+    return [
+        _Question("SEARCH UNSEEN", b"UNSEEN", lambda number, _: number % _SEEN_EVERY != 0),
+        _Question(
+            "SEARCH SENTSINCE",
+            b"SENTSINCE " + f"{since.day}-{since:%b-%Y}".encode(),
+            lambda _, mail: mail.date.date() >= since,
+        ),
+        _Question(
+            "SEARCH FROM SUBJECT",
+            f'FROM "{sender}" SUBJECT "{word}"'.encode(),
+            lambda _, mail: mail.sender == sender and word in mail.subject,
+        ),
+    ]
+
+
+async def search(target: Target, settings: Settings) -> AsyncIterator[Row]:
+    """By flag, by date, and by sender and subject. An operation is one search."""
+    session = await login(target)
+    await session.command(b"STORE 1:* -FLAGS.SILENT (\\Seen)")
+    seen = ",".join(str(number + 1) for number in range(0, settings.count, _SEEN_EVERY))
+    await session.command(b"STORE %s +FLAGS.SILENT (\\Seen)" % seen.encode())
+    truth = [facts(settings.seed, number) for number in range(settings.count)]
+    for question in _questions(settings):
+        answers: list[bytes] = []
+
+        async def ask(question: _Question = question, answers: list[bytes] = answers) -> None:
+            for _ in range(_TIMES):
+                answers.append(await session.command(b"SEARCH " + question.key))
+
+        row = await measured(question.name, target, _TIMES, ask)
+        wanted = [number + 1 for number, mail in enumerate(truth) if question.holds(number, mail)]
+        for answer in answers:
+            found = [int(each) for line in re.findall(rb"\* SEARCH([ \d]*)", answer) for each in line.split()]
+            if sorted(found) != wanted:
+                raise WrongAnswer(f"{question.name} found {len(found)} messages, wanted {len(wanted)}")
+        yield row
+    await session.command(b"STORE 1:* -FLAGS.SILENT (\\Seen)")
+    await session.logout()

@@ -1,0 +1,79 @@
+"""Clients that wait in IDLE: what they cost in memory, and how soon they hear of a message."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from statistics import median
+
+from bench import cpu
+from bench.measuring import empty, fresh_seeds, login, measured
+from bench.messages import message
+from bench.model import Row, Settings, Target
+from bench.wire import Imap, Lmtp, stuff
+
+_AT_MOST = 20
+# Further apart than any server gathers changes before it tells them.
+_APART_SECONDS = 0.1
+
+
+async def _idling(target: Target, user: str) -> Imap:
+    session = await login(target, user)
+    session.connection.send(b"i IDLE\r\n")
+    await session.connection.until(b"+ ")
+    return session
+
+
+async def idle(target: Target, settings: Settings) -> AsyncIterator[Row]:
+    """Memory of a connection that has selected INBOX and waits in IDLE, plain."""
+    pids = [pid for group in target.pids.values() for pid in group]
+    warm = await login(target)
+    before = cpu.resident_kib(pids)
+    users = target.scratch
+    sessions: list[Imap] = []
+    started = time.perf_counter()
+    for k in range(settings.idle):
+        sessions.append(await _idling(target, users[k % len(users)]))
+    await asyncio.sleep(1)
+    grown = cpu.resident_kib(pids) - before
+    wall = time.perf_counter() - started
+    for session in sessions:
+        session.connection.close()
+    await warm.logout()
+    yield Row("idle connection", target.name, settings.idle, wall, {}, kib=grown / settings.idle)
+
+
+async def latency(target: Target, settings: Settings) -> AsyncIterator[Row]:
+    """How long after the 250 of a delivery a client in IDLE reads EXISTS: the median of some deliveries."""
+    user = target.scratch[0]
+    await empty(target, user)
+    total = min(_AT_MOST, settings.deliveries)
+    mail = [stuff(message(next(fresh_seeds), k, settings.octets)) for k in range(total)]
+    session, postman = await _idling(target, user), await Lmtp.open(target.lmtp)
+    waited: list[float] = []
+
+    async def told(number: int) -> float:
+        await session.connection.until(b"* %d EXISTS" % number)
+        return time.perf_counter()
+
+    async def one(number: int) -> None:
+        hearing = asyncio.create_task(told(number))
+        try:
+            await postman.deliver([target.address(user)], mail[number - 1])
+            committed = time.perf_counter()
+            waited.append(max(0.0, await hearing - committed))
+        finally:
+            hearing.cancel()
+        await asyncio.sleep(_APART_SECONDS)
+
+    async def deliveries() -> None:
+        for number in range(1, total + 1):
+            await one(number)
+
+    row = await measured("EXISTS to an idle client", target, total, deliveries)
+    await postman.quit()
+    session.connection.close()
+    await empty(target, user)
+    yield replace(row, ms=median(waited) * 1000)
