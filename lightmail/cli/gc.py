@@ -25,8 +25,7 @@ To unfreeze says that this database is the only one that uses this bucket, and t
 what it does not refer to will be quarantined, and deleted after [garbage] undelete_days.
 Before that:
   - stop every other server that writes to this bucket with another database;
-  - after a restore, look at what `lightmail verify` finds: messages of the lost time are in the bucket,
-    and docs/backup.md says how to get them back.
+  - after a restore, get back what was delivered in the lost time: it is in the bucket, and docs/backup.md says how.
 """
 
 

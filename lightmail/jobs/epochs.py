@@ -319,6 +319,8 @@ class Epochs:
         COLLECTION_FROZEN.set(1 if row.frozen_at else 0)
         now: float = self._database.reactor.seconds()
         if not row.frozen_at:
+            if self._reminded is not None:
+                log.info("garbage collection is no longer frozen")
             self._reminded = None
         elif self._reminded is None or now - self._reminded >= _REMIND_SECONDS:
             self._reminded = now
