@@ -56,12 +56,8 @@ class Frame:
     @property
     def octets(self) -> int:
         """What the frame holds in memory; spools have a bound of their own."""
-        return sum(map(len, self.texts)) + self.literal_octets
-
-    @property
-    def literal_octets(self) -> int:
-        """The same of its literals alone."""
-        return sum(len(literal) for literal in self.literals if isinstance(literal, bytes))
+        in_memory = (len(literal) for literal in self.literals if isinstance(literal, bytes))
+        return sum(map(len, self.texts)) + sum(in_memory)
 
     def close(self) -> None:
         """Give back the spools of a command that will not run, or has run."""
@@ -101,6 +97,7 @@ class Framer:
         "_frame",
         "_left",
         "_line_octets",
+        "_literal_octets",
         "_searched",
         "_state",
         "announced",
@@ -116,6 +113,7 @@ class Framer:
         self._searched = 0  # the buffer up to here holds no LF
         self._left = 0  # octets of the current literal still to come
         self._line_octets = 0
+        self._literal_octets = 0  # of the current command, in memory
         self._discarded = 0
 
     # -- what the server sees
@@ -169,9 +167,10 @@ class Framer:
         if spool is not None:
             frame.literals.append(spool)
             self._state = _State.STREAM
-        elif frame.literal_octets + announced.octets > self.bounds.literal:
+        elif self._literal_octets + announced.octets > self.bounds.literal:
             raise TooBig("The literal is too big.")
         else:
+            self._literal_octets += announced.octets
             self._state = _State.LITERAL
         self._left = announced.octets
         self.announced = None
@@ -318,7 +317,7 @@ class Framer:
         frame, self._frame = self._frame, None
         self._state = _State.LOST if frame is not None and frame.fatal else _State.LINE
         self.announced = None
-        self._left = self._line_octets = self._discarded = 0
+        self._left = self._line_octets = self._literal_octets = self._discarded = 0
         return frame
 
     def _question(self) -> tuple[Announced, Frame]:

@@ -240,3 +240,22 @@ def test_a_handshake_that_never_comes_is_ended(tmp_path: Path) -> None:
         assert time.monotonic() - started < 40
         client.close()
         until_empty(lambda: len(world.factory.sessions) == 0)
+
+
+def test_many_literals_take_time_in_proportion(tmp_path: Path) -> None:
+    with imap(tmp_path) as world:
+
+        def seconds(count: int) -> float:
+            client = Connection(world.port)
+            client.line()
+            client.send(LOGIN)
+            client.line()
+            started = time.process_time()
+            client.send(b"a SEARCH" + b" {0+}\r\n" * count + b"\r\nb NOOP\r\n")
+            while not client.line().startswith(b"b "):
+                pass
+            client.close()
+            return time.process_time() - started
+
+        seconds(100)
+        assert seconds(12_000) < max(0.3, 8 * 2.5 * seconds(1_500))  # a square would be 64 times
