@@ -132,18 +132,6 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
     poll = Poll(notifier, indexes.modseqs, reactor=reactor)
     await parts.start(service_part("notify", poll))
 
-    hashing = BoundedPool(
-        "passwords", limits.password_threads or os.cpu_count() or 1, limits.password_queue, reactor=reactor
-    )
-    await parts.start(_pool_part(hashing))
-    authenticator = Authenticator(
-        lambda address: database.read("login", accounts.by_address_txn, address),
-        hashing,
-        reactor=reactor,
-        verified_seconds=limits.verified_seconds,
-        trusted_networks=limits.trusted_networks,
-    )
-
     async def ask_database() -> None:
         await database.read("ready", _ask_txn)
 
@@ -161,8 +149,23 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
         pool=pool,
         blobs=_blobs(config, store, pool, writers),
         spools=spools,
-        authenticator=authenticator,
+        authenticator=await _authenticator(config, parts, database, reactor),
         readiness=Readiness({"database": ask_database, "objects": ask_objects}, reactor),
+    )
+
+
+async def _authenticator(config: Config, parts: Parts, database: Database, reactor: Any) -> Authenticator:
+    limits = config.limits
+    hashing = BoundedPool(
+        "passwords", limits.password_threads or os.cpu_count() or 1, limits.password_queue, reactor=reactor
+    )
+    await parts.start(_pool_part(hashing))
+    return Authenticator(
+        lambda address: database.read("login", accounts.by_address_txn, address),
+        hashing,
+        reactor=reactor,
+        verified_seconds=limits.verified_seconds,
+        trusted_networks=limits.trusted_networks,
     )
 
 
