@@ -1,15 +1,17 @@
-"""Command line of the benchmarks: ``python -m bench compare``, ``… load --target …``, ``… garbage``, ``… verify``."""
+"""Command line of the benchmarks: ``python -m bench compare``, ``… load --target …``, ``… journal`` (JOBS)."""
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import importlib
 import subprocess
 import sys
 import urllib.parse
 from pathlib import Path
 
 from bench import cpu, report
+from bench.jobs import JOBS
 from bench.model import Row, Settings, Target
 from bench.workloads import NAMED_ONLY, WORKLOADS
 
@@ -18,15 +20,9 @@ _SIZES = ("count", "cycles", "deliveries", "connections", "octets", "idle", "cha
 
 def main() -> None:
     arguments = _parser().parse_args()
-    if arguments.what == "garbage":
-        from bench import garbage  # it needs MariaDB and an S3 server, and no server of ours
-
-        garbage.main(arguments.count)
-        return
-    if arguments.what == "verify":
-        from bench import verifying  # as garbage
-
-        verifying.main(arguments.count)
+    if arguments.what in JOBS:
+        costs = importlib.import_module(JOBS[arguments.what]).costs  # it needs MariaDB and an S3 server, none of ours
+        importlib.import_module("bench.sites").table(costs, arguments.count)
         return
     settings = Settings(**{name: getattr(arguments, name) for name in _SIZES})
     names = ["seed", *(name for name in arguments.workloads.split(",") if name != "seed")]
@@ -109,7 +105,7 @@ def _address(text: str) -> tuple[str, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", choices=["compare", "load", "garbage", "verify"])
+    parser.add_argument("what", choices=["compare", "load", *JOBS])
     parser.add_argument(
         "--only", default="dovecot,embedded,mariadb-s3", help="compare: which servers, the first is 1.00"
     )

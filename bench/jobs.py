@@ -1,0 +1,12 @@
+"""What keeps mail, by the name its benchmark has, and the module whose `costs` measures each step of it."""
+
+from __future__ import annotations
+
+JOBS = {
+    "garbage": "bench.garbage",
+    "verify": "bench.verifying",
+    "journal": "bench.journalling",
+    "recover": "bench.recovering",
+    "undelete": "bench.undeleting",
+    "epochs": "bench.epochs",
+}
