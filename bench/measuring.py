@@ -19,8 +19,6 @@ fresh_seeds = itertools.count(1_000)
 # Commands in flight of a client that pipelines.
 WINDOW = 32
 
-_TIDY_SECONDS = 0.2
-
 
 async def measured(name: str, target: Target, operations: int, work: Callable[[], Awaitable[object]]) -> Row:
     """Run `work` and give the row of it. It is awaited once, and whatever it raises is raised here."""
@@ -30,7 +28,7 @@ async def measured(name: str, target: Target, operations: int, work: Callable[[]
     await work()
     wall = time.perf_counter() - started
     # A server may answer before it has tidied up; that work belongs to the row too.
-    await asyncio.sleep(_TIDY_SECONDS)
+    await asyncio.sleep(target.tidy_seconds)
     spent = {role: cpu.seconds(pids) - before[role] for role, pids in target.pids.items()}
     after = await asyncio.to_thread(_page, target)
     return Row(

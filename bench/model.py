@@ -11,7 +11,8 @@ class Target:
     """A server under test. ``pids`` are process ids by role; the role "" is the mail server itself.
 
     ``metrics`` is where a LightMail serves /metrics. ``restart`` stops the mail server, starts it again and gives its
-    process ids; where it is None, nothing is measured cold. ``about`` is its version and what makes it durable.
+    process ids; where it is None, nothing is measured cold. ``about`` is its version and what makes it durable. For
+    ``tidy_seconds`` after its last answer, what it spends counts still.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Target:
     metrics: tuple[str, int] | None = None
     restart: Callable[[], list[int]] | None = None
     about: str = ""
+    tidy_seconds: float = 0.2
 
     def address(self, user: str) -> str:
         return f"{user}@{self.domain}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from bench import report
 from bench.model import Row, Settings, Target
@@ -28,7 +29,7 @@ async def everything(target: Target) -> list[Row]:
 
 def test_every_workload_runs_and_is_reported() -> None:
     with Stacks(["embedded"], users=3) as targets:
-        rows = asyncio.run(everything(targets[0]))
+        rows = asyncio.run(everything(replace(targets[0], tidy_seconds=0.01)))
     named = {row.workload for row in rows}
     for wanted in (
         "SELECT, cold",
