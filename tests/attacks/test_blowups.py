@@ -61,7 +61,7 @@ def mallory(world: ImapWorld) -> Iterator[Client]:
 
 
 @contextmanager
-def others_are_served(world: ImapWorld, most_seconds: float = 0.5) -> Iterator[None]:
+def others_are_served(world: ImapWorld, most_seconds: float = 1.0) -> Iterator[None]:
     """While this goes on somebody else's NOOPs are answered, each within a moment."""
     alice, took, over = Client(world, "alice"), [], threading.Event()
 
