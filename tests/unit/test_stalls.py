@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 
 import pytest
-from twisted.internet.task import Clock
+from twisted.internet import reactor
+from twisted.internet.task import Clock, deferLater
 from twisted.logger import formatEvent, globalLogPublisher
 
 from lightmail import stalls
 from lightmail.stalls import BEAT_SECONDS, TOLD_SECONDS, StallMeter
+from tests.support.reactor import run
 
 
 class Held:
@@ -39,11 +42,11 @@ class Held:
 
 @pytest.fixture
 def held() -> Iterator[Held]:
-    reactor = Held()
-    reactor.meter.startService()
-    yield reactor
-    reactor.meter.stopService()
-    assert reactor.clock.getDelayedCalls() == []
+    holder = Held()
+    holder.meter.startService()
+    yield holder
+    holder.meter.stopService()
+    assert holder.clock.getDelayedCalls() == []
 
 
 @pytest.fixture
@@ -111,15 +114,30 @@ def test_a_long_stall_is_told_once_in_a_while_with_what_began_last(held: Held, s
     assert "2 more" in said[1]
 
 
+def test_a_held_reactor_is_seen() -> None:
+    observed: list[float] = []
+
+    async def hold() -> None:
+        meter = StallMeter(reactor, observe=observed.append)
+        meter.startService()
+        stalls.stirred("a test")
+        time.sleep(0.080)  # noqa: ASYNC251
+        await deferLater(reactor, 0.001)
+        meter.stopService()
+
+    run(hold())
+    assert observed[0] >= 0.080
+
+
 def test_nobody_needs_a_meter() -> None:
     stalls.stirred("imap")
 
 
 def test_a_stopped_meter_hears_nothing() -> None:
-    reactor = Held()
-    reactor.meter.startService()
+    held = Held()
+    held.meter.startService()
     stalls.stirred("imap")
-    reactor.meter.stopService()
-    assert reactor.clock.getDelayedCalls() == []
+    held.meter.stopService()
+    assert held.clock.getDelayedCalls() == []
     stalls.stirred("imap")
-    assert reactor.clock.getDelayedCalls() == []
+    assert held.clock.getDelayedCalls() == []
