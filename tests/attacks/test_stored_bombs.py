@@ -9,6 +9,7 @@ import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
 
 import lz4.frame
@@ -28,6 +29,7 @@ from tests.support.transcript import Connection
 MIB = 1 << 20
 
 
+@cache
 def zstd_bomb(claimed: int | None) -> bytes:
     """A frame of 1 MiB, of blocks that each repeat one octet 128 KiB long: 32 GiB. `claimed`: the size it states."""
     head = b"\x00\x58" if claimed is None else b"\xe0" + struct.pack("<Q", claimed)
@@ -39,6 +41,7 @@ def _repeating_blocks(count: int) -> bytes:
     return (repeats.to_bytes(3, "little") + b"A") * (count - 1) + (repeats | 1).to_bytes(3, "little") + b"A"
 
 
+@cache
 def gzip_bomb(claimed: int | None) -> bytes:
     """A member of 1 MiB that expands to a gigabyte; a member states its size at its end only."""
     compressor = zlib.compressobj(9, zlib.DEFLATED, -15)
@@ -47,6 +50,7 @@ def gzip_bomb(claimed: int | None) -> bytes:
     return b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x00\xff" + block * 1000 + b"\x03\x00" + trailer
 
 
+@cache
 def lz4_bomb(claimed: int | None) -> bytes:
     """A frame of 1 MiB whose blocks expand to 4 MiB each, 256 MiB in all."""
     compressor = lz4.frame.LZ4FrameCompressor(block_size=lz4.frame.BLOCKSIZE_MAX4MB, block_linked=False)
