@@ -65,12 +65,9 @@ async def _picture_mailboxes(stream: Stream, cycle: Cycle, bound: int) -> bool:
         if not listed:
             return True
         pulls = [Pull(mailbox, 0) for mailbox in listed]
-        for each in pulls:
-            await pull(stream, [each])
-            taken += each.rows + 1
-            cycle.mailboxes = each.mailbox.id
-            if taken >= bound:
-                break
+        done = await pull(stream, pulls, bound - taken)
+        cycle.mailboxes = listed[done - 1].id
+        taken += done + sum(each.rows for each in pulls)
     return False
 
 

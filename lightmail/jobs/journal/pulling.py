@@ -149,16 +149,25 @@ def _row(row: Row) -> list[Any]:
     return [*row[:8], key] if row[6] else [*row[:6], key]
 
 
-async def pull(stream: Stream, pulls: Sequence[Pull]) -> None:
-    """Journal mailboxes, each to its end before the next one begins."""
+async def pull(stream: Stream, pulls: Sequence[Pull], bound: int | None = None) -> int:
+    """Journal mailboxes, each to its end before the next one begins, until about `bound` changes are written; a mailbox
+    counts as one, too.
+
+    Returns how many of them are done.
+    """
+    taken = 0
     for start in range(0, len(pulls), _PAGES):
         batch = pulls[start : start + _PAGES]
         pages, keywords = await _read(stream, [each.page for each in batch])
-        for each, rows in zip(batch, pages, strict=True):
+        for done, (each, rows) in enumerate(zip(batch, pages, strict=True), start + 1):
             names = keywords.get(each.mailbox.id, [])
             while not await each.take(stream, rows, names):
                 (rows,), more = await _read(stream, [each.page])
                 names = more.get(each.mailbox.id, [])
+            taken += each.rows + 1
+            if bound is not None and taken >= bound:
+                return done
+    return len(pulls)
 
 
 async def _read(stream: Stream, pages: Sequence[Page]) -> Any:
