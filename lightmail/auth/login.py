@@ -32,6 +32,9 @@ _DECOYS: Final = 8
 # Checks of one address at a time, and how many more may wait: guesses from one must not fill the queue of all.
 _CHECKS_OF_ADDRESS: Final = 2
 _WAITING_OF_ADDRESS: Final = 128
+# The same for all addresses together that failed lately: they must not fill it by their number either.
+_CHECKS_OF_SUSPECTS: Final = 2
+_WAITING_SUSPECTS: Final = 512
 
 log = Logger()
 
@@ -63,6 +66,7 @@ class Authenticator:
         self._verified = VerifiedCache(verified_seconds, _VERIFIED_ENTRIES, reactor.seconds)
         self._slowdown = Slowdown(reactor.seconds, trusted=trusted_networks)
         self._lanes = Lanes(_CHECKS_OF_ADDRESS, _WAITING_OF_ADDRESS)
+        self._suspects = Lanes(_CHECKS_OF_SUSPECTS, _WAITING_SUSPECTS)
         self._checks: dict[bytes, Flight[bool]] = {}
         self._decoys = _Decoys()
 
@@ -160,7 +164,11 @@ class Authenticator:
         return False
 
     async def _verify(self, stored: str, password: bytes, host: bytes | None) -> bool:
-        return await self._lanes.run(host, lambda: self._pool.run(passwords.verify, stored, password))
+        def check() -> Awaitable[bool]:
+            suspects = b"" if host is not None and self._slowdown.has_failed(host) else None
+            return self._suspects.run(suspects, lambda: self._pool.run(passwords.verify, stored, password))
+
+        return await self._lanes.run(host, check)
 
 
 class _Decoys:

@@ -162,6 +162,10 @@ class Slowdown:
         if host is not None:
             self._pairs.forget(_pair(host, name))
 
+    def has_failed(self, host: bytes) -> bool:
+        """Whether attempts from a host, as `host` gives it, have failed lately."""
+        return self._addresses.record(host, self._seconds()) is not None
+
     def host(self, address: str) -> bytes | None:
         """What stands for a client: its IPv4 address or its 64-bit IPv6 network; None for a trusted one."""
         host = ip_of(address)

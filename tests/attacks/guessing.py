@@ -73,13 +73,13 @@ async def honest_logins(port: int, name: str, count: int, pause: float) -> list[
     return took
 
 
-def under_attack(flood: Flood, name: str, seconds: float, count: int = 6) -> list[float]:
-    """Honest logins while the flood goes on for about `seconds`."""
+def under_attack(flood: Flood, name: str, seconds: float, count: int = 6, lead: float = 0.3) -> list[float]:
+    """Honest logins during `seconds` of a flood that began `lead` seconds before."""
 
     async def both() -> list[float]:
         guessing = asyncio.create_task(flood.run())
         try:
-            await asyncio.sleep(0.3)
+            await asyncio.sleep(lead)
             return await honest_logins(flood.port, name, count, seconds / count)
         finally:
             flood.stopped.set()
