@@ -47,6 +47,8 @@ _DUPLICATE: Final = 1062
 _CONFLICTS: Final = {1213: "deadlock", 1205: "lock-wait", 1020: "deadlock", 1467: "deadlock"}
 # Server gone, link lost, server shutting down, connection killed (by us, by timeout, by an operator).
 _LOST: Final = frozenset({0, 1053, 1079, 1927, 2006, 2013, 2014, 2055, 4031})
+# PyMySQL has no code for a packet that comes out of turn or is malformed; it closes the connection.
+_OUT_OF_STEP: Final = -1
 # Read-only after a failover, out of connections, disk, memory or log space, or permissions under repair.
 _UNAVAILABLE: Final = frozenset(
     {3, 28, 1021, 1030, 1037, 1040, 1041, 1114, 1135, 1142, 1143, 1194, 1203, 1226, 1290, 1317, 1836, 1969, 3024}
@@ -103,12 +105,12 @@ def prepare(raw: RawConnection) -> None:
 
 def translated(error: pymysql.err.Error) -> Exception:
     """What PyMySQL's error means to a transaction; the error itself where it can only be a bug."""
-    code = error.args[0] if error.args and isinstance(error.args[0], int) else -1
+    code = error.args[0] if error.args and isinstance(error.args[0], int) else _OUT_OF_STEP
     if code == _DUPLICATE:
         return DuplicateKey()
     if code in _CONFLICTS:
         return Conflict(_CONFLICTS[code])
-    if code in _LOST:
+    if code in _LOST or (code == _OUT_OF_STEP and isinstance(error, pymysql.err.InternalError)):
         return LostLink(timed_out=isinstance(error.__context__, TimeoutError))
     if code in _UNAVAILABLE:
         return Unavailable()

@@ -11,6 +11,7 @@ the rest belongs to the test's own::
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -154,7 +155,7 @@ class Link:
         self._connecting = True
         self._lost: set[Direction] = set()
         self._held: list[tuple[Direction, bytes]] = []
-        self._due = {UP: 0.0, DOWN: 0.0}  # when the last piece that is delayed will have passed
+        self._late: dict[Direction, deque[tuple[float, bytes | None]]] = {UP: deque(), DOWN: deque()}
         self.begin(proxy.fault)
 
     def begin(self, fault: Fault | None) -> None:
@@ -248,25 +249,39 @@ class Link:
             self._lost |= {UP, DOWN}
             self._ends[DOWN].loseConnection()
 
-    def _send(self, direction: Direction, data: bytes, seconds: float = 0.0) -> None:
-        now = reactor.seconds()
-        due = self._due[direction] = max(self._due[direction], now + seconds)
-        if due > now:
-            reactor.callLater(due - now, self._write, direction, data)
-        else:
+    def _send(self, direction: Direction, data: bytes | None, seconds: float = 0.0) -> None:
+        """Pass octets, or (None) their end, so many seconds later and behind what waits already."""
+        queue = self._late[direction]
+        if not queue and not seconds:
             self._write(direction, data)
+            return
+        queue.append((reactor.seconds() + seconds, data))
+        if len(queue) == 1:
+            self._send_late(direction)
 
-    def _write(self, direction: Direction, data: bytes) -> None:
+    def _send_late(self, direction: Direction) -> None:
+        """Pass what is due, in the order in which it came: timers of the reactor alone would not keep that."""
+        queue = self._late[direction]
+        while queue:
+            wait = queue[0][0] - reactor.seconds()
+            if wait > 0:
+                reactor.callLater(wait, self._send_late, direction)
+                return
+            self._write(direction, queue.popleft()[1])
+
+    def _write(self, direction: Direction, data: bytes | None) -> None:
         end = self._ends.get(direction)
-        if end is not None and direction not in self._lost and data:
+        if end is None or direction in self._lost:
+            return
+        if data is None:
+            end.loseConnection()
+        elif data:
             end.write(data)
 
     def ended(self, direction: Direction) -> None:
         """No more octets will come that go in `direction`: its source is gone."""
         self._ends.pop(DOWN if direction is UP else UP, None)
-        end = self._ends.get(direction)
-        if end is not None and direction not in self._lost:
-            reactor.callLater(max(0.0, self._due[direction] - reactor.seconds()), end.loseConnection)
+        self._send(direction, None)
         self._forget()
 
     def _forget(self) -> None:
