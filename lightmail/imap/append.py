@@ -14,11 +14,9 @@ from lightmail.imap.commands import AUTH, Command, Completion
 from lightmail.imap.flags import settable
 from lightmail.imap.tokens import Bad, Tokens
 from lightmail.operations.append import NewMessage, announce, append
-from lightmail.store import mailboxes as stored
 
 if TYPE_CHECKING:
     from lightmail.imap.server import ImapServer
-    from lightmail.model import Mailbox
     from lightmail.objects.spool import Spool
 
 
@@ -56,14 +54,6 @@ def _parse(tokens: Tokens) -> tuple[Target, Spool]:
     return target, message
 
 
-async def _mailbox(session: ImapServer, name: str) -> Mailbox:
-    mailbox = await session.services.database.read("append target", stored.by_name_txn, session.owner.id, name)
-    if mailbox is None:
-        await deleted.refuse(session.services, session.owner, name)
-        raise NoSuchDestination
-    return mailbox
-
-
 async def _accept(session: ImapServer, tokens: Tokens, octets: int) -> Spool | None:
     """A spool for the message, if it may come; the mailbox's name may come as a literal before it."""
     if tokens.rest_is(b" "):
@@ -73,10 +63,10 @@ async def _accept(session: ImapServer, tokens: Tokens, octets: int) -> Spool | N
     if octets > session.services.limits.append_octets:
         raise TooBig
     await deleted.refuse(session.services, session.owner, target.name)
-    await announce(session.services.transactions, session.owner, target.name, octets)
+    mailbox = await announce(session.services.transactions, session.owner, target.name, octets)
     if not octets:
         raise Invalid("A message has at least one octet.")
-    return session.services.spools.new()
+    return session.services.spools.new(mailbox)
 
 
 async def _append(session: ImapServer, args: tuple[Target, Spool]) -> Completion:
@@ -84,10 +74,13 @@ async def _append(session: ImapServer, args: tuple[Target, Spool]) -> Completion
     points.reached("message-received")
     session.then(partial(points.reached, "reply-written"))
     services, owner = session.services, session.owner
-    mailbox = await _mailbox(session, target.name)
+    # The one that had the name when the message was announced. If it is gone since, that refuses the message.
+    mailbox = spool.mailbox
+    if mailbox is None:
+        raise NoSuchDestination
     moment = target.internaldate_us if target.internaldate_us is not None else int(time() * 1_000_000)
-    blob = await services.blobs.write(spool, internaldate_us=moment, owners=[(owner.uuid, mailbox.id)])
-    appended = await append(services.transactions, owner, mailbox.id, [NewMessage(blob, target.flags, moment)])
+    blob = await services.blobs.write(spool, internaldate_us=moment, owners=[(owner.uuid, mailbox)])
+    appended = await append(services.transactions, owner, mailbox, [NewMessage(blob, target.flags, moment)])
     return Completion(code=b"APPENDUID %d %d" % (appended.uidvalidity, appended.uids[0]))
 
 

@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from lightmail import points
 from lightmail.errors import Outage, SpoolFull, StartupError, Unavailable
+from lightmail.model import MailboxId
 from lightmail.objects.directory import MAY_PASS
 from lightmail.objects.readers import MemorySegment, TemporaryFile, join
 from lightmail.threads import BoundedPool
@@ -24,10 +25,13 @@ class Spool:
 
     Whoever writes pauses its transport while `needs_flush` and awaits `flush`; octets that arrive nevertheless are
     kept in memory. Whoever made the spool closes it, whatever happens.
+
+    ``mailbox`` is where the message is to go, if its maker knew that.
     """
 
-    def __init__(self, spools: Spools) -> None:
+    def __init__(self, spools: Spools, mailbox: MailboxId | None = None) -> None:
         self.octets = 0
+        self.mailbox = mailbox
         self._spools = spools
         self._pending = io.BytesIO()
         self._file: TemporaryFile | None = None
@@ -139,9 +143,9 @@ class Spools:
             kind = Outage if error.errno in MAY_PASS else StartupError
             raise kind(f"The spool directory {self.directory} cannot be used: {error.strerror}.") from None
 
-    def new(self) -> Spool:
+    def new(self, mailbox: MailboxId | None = None) -> Spool:
         """An empty spool; its maker must close it."""
-        return Spool(self)
+        return Spool(self, mailbox)
 
     def reserve(self, octets: int) -> None:
         """Count `octets` more; SpoolFull where that is over the bound."""

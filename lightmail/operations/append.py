@@ -25,23 +25,25 @@ class Appended:
     uids: list[int]
 
 
-async def announce(tx: Transactions, account: Account, name: str, octets: int) -> None:
-    """Whether a message of so many octets may come to the mailbox of that name, as things stand: asked before it is
+async def announce(tx: Transactions, account: Account, name: str, octets: int) -> MailboxId:
+    """The mailbox of that name, if a message of so many octets may come to it, as things stand: asked before it is
     sent, it saves sending it.
 
     Raises NoSuchDestination, OverQuota, Unavailable.
     """
     found, quota = await tx.database.read("append target", _target_txn, account.id, name)
-    if not found:
+    if found is None:
         raise NoSuchDestination
     if quota is not None and not quota.admits(octets, 1):
         await quotas.refused(tx, "append", [account.id])
         raise OverQuota
+    return found
 
 
-def _target_txn(cursor: Cursor, account: AccountId, name: str) -> tuple[bool, Quota | None]:
+def _target_txn(cursor: Cursor, account: AccountId, name: str) -> tuple[MailboxId | None, Quota | None]:
     mailbox, quota = cursor.script([mailboxes.name_statement(account, name), accounts.quotas_statement([account])])
-    return bool(mailbox.rows), accounts.quotas(quota.rows).get(account)
+    found = MailboxId(mailbox.rows[0][0]) if mailbox.rows else None
+    return found, accounts.quotas(quota.rows).get(account)
 
 
 async def append(tx: Transactions, account: Account, mailbox: MailboxId, messages: Sequence[NewMessage]) -> Appended:
