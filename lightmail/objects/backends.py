@@ -93,16 +93,21 @@ class Metered:
 
 
 def open_store(storage: StorageConfig, s3: S3Config | None) -> ObjectStore:
-    """The store that the configuration names; nothing is opened or connected before the first call."""
+    """The store that the configuration names, metered; nothing is opened or connected before the first call."""
+    return Metered(open_unmetered(storage, s3))
+
+
+def open_unmetered(storage: StorageConfig, s3: S3Config | None) -> ObjectStore:
+    """As `open_store`, for a process whose metrics nobody reads."""
     # Here, not above: both import this module, and a server on a directory need not load obstore.
     from lightmail.objects import cloud, directory
 
     if storage.driver == "memory":
-        return Metered(cloud.memory_store())
+        return cloud.memory_store()
     if storage.driver == "directory":
         if not os.path.isabs(storage.path):
             raise ConfigError(f"[storage] path must be an absolute path, not {storage.path!r}")
-        return Metered(directory.DirectoryStore(storage.path))
+        return directory.DirectoryStore(storage.path)
     if s3 is None:
         raise ConfigError("[storage] driver = s3 needs a section [s3]")
-    return Metered(cloud.s3_store(s3))
+    return cloud.s3_store(s3)

@@ -21,7 +21,7 @@ from zope.interface import directlyProvides
 
 from lightmail.errors import MailError, ServerBug, Unavailable
 from lightmail.model import StoredBlob
-from lightmail.objects.backends import ObjectStore, open_store
+from lightmail.objects.backends import ObjectStore, open_unmetered
 from lightmail.objects.datagrams import RECORD_OCTETS, Answer, Job, Ready, Said, Setup
 from lightmail.objects.writing import BlobWriter
 
@@ -40,7 +40,7 @@ def main() -> None:
     if not record:
         return  # the server has ended meanwhile
     setup = Setup.unpack(record)
-    store = open_store(setup.storage, setup.s3)
+    store = open_unmetered(setup.storage, setup.s3)
     try:
         link.send(Ready().pack())
     except BrokenPipeError:
