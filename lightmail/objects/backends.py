@@ -1,8 +1,8 @@
 """What a store of objects is, and the choice of one by configuration.
 
 All methods block, on the network or a disk: they are called in the pool. Keys are relative, ``a/b/c`` in ASCII.
-To add a store, write a class with these methods, give it its place in `open_store`, and add it to the contract suite
-in tests/contract/test_objects_stores.py.
+To add a store, write a class with these methods, give it its place in `open_unmetered`, and add it to the contract
+suite in tests/contract/test_objects_stores.py.
 """
 
 from __future__ import annotations
