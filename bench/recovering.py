@@ -8,6 +8,7 @@ counted.
 from __future__ import annotations
 
 import contextlib
+import multiprocessing
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import replace
 
@@ -122,3 +123,10 @@ async def _recover(
         assert not report.damaged_objects
     finally:
         examiners.close()
+        # Their CPU time is known for certain when they are gone.
+        await site.pool.run(_wait_for_processes)
+
+
+def _wait_for_processes() -> None:
+    for process in multiprocessing.active_children():
+        process.join()
