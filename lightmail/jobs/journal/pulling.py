@@ -119,7 +119,8 @@ class Pull:
         if is_last:
             records.append({"pulled": [self._name, self._rows]})
         await stream.add(records, max(len(rows), 1))
-        if is_last:
+        # A picture is of many mailboxes whose mark is there already.
+        if is_last and self.mailbox.highest_modseq > self.mailbox.journal_modseq:
             stream.mark_mailbox(self.mailbox.id, self.mailbox.highest_modseq)
         return is_last
 
