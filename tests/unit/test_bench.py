@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import re
-import time
+import subprocess
+import sys
 from email.parser import BytesHeaderParser
 
 import pytest
@@ -17,11 +17,20 @@ from lightmail import metrics
 
 
 def test_the_cpu_time_of_a_process_is_read_finer_than_a_tick() -> None:
-    before, own = cpu.seconds([os.getpid()]), time.process_time()
-    while time.process_time() - own < 0.004:
-        pass
-    spent = cpu.seconds([os.getpid()]) - before
-    assert 0.003 < spent < 0.1
+    # What ends a thread makes it coarse, and this process has had some.
+    program = "import sys, time; input(); own = time.process_time()\nwhile time.process_time() < own + 0.004: pass\n"
+    with subprocess.Popen(
+        [sys.executable, "-c", program + "print(flush=True); input()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        child.stdin.write(b"\n")
+        child.stdin.flush()
+        child.stdout.readline()
+        spent = cpu.seconds([child.pid])
+        child.stdin.close()
+    assert 0.004 < spent < 5
+    assert spent * 100 != pytest.approx(round(spent * 100), abs=1e-6)
 
 
 def test_the_longest_stall_is_that_of_the_highest_bucket_that_grew() -> None:
