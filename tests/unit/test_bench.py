@@ -20,7 +20,9 @@ def test_the_cpu_time_of_a_process_is_read_finer_than_a_tick() -> None:
     # What ends a thread makes it coarse, and this process has had some.
     program = "import sys, time; input(); own = time.process_time()\nwhile time.process_time() < own + 0.004: pass\n"
     with subprocess.Popen(
-        [sys.executable, "-c", program + "print(flush=True); sys.stdin.read()"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", program + "print(flush=True); sys.stdin.read()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     ) as child:
         assert child.stdin is not None
         assert child.stdout is not None
