@@ -6,11 +6,16 @@ both carry the same moment of deletion. Purging and restoring hold the lock of i
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
+from zstandard import ZstdError
+
+from lightmail.mime.fields import decoded_field
 from lightmail.model import AccountId, MailboxId
+from lightmail.store.blobs import unpacked_header
 from lightmail.store.cursor import Cursor, Statement
 from lightmail.store.sqltext import NOW_US, padded, uid_conditions, with_list, with_uids
 
@@ -37,7 +42,7 @@ class Filters:
 
 @dataclass(frozen=True, slots=True)
 class Expunged:
-    """An expunged message as an operator sees it; `sender` and `subject` are decoded and folded."""
+    """An expunged message as an operator sees it; `sender` and `subject` are its fields, decoded."""
 
     id: int
     mailbox: str
@@ -86,7 +91,9 @@ def _where(account: AccountId, filters: Filters) -> tuple[str, list[Any]]:
     return with_list(_WHERE + (_MAILBOX_IDS if filters.whole else _MESSAGE_IDS), len(ids)), [*params, *ids]
 
 
-_LIST: Final = "SELECT m.id, b.name, b.deleted_at, m.deleted_at, m.internaldate_us, m.octets, r.from_text, r.subject"
+_LIST: Final = (
+    "SELECT m.id, b.name, b.deleted_at, m.deleted_at, m.internaldate_us, m.octets, r.header_zstd, r.header_fields"
+)
 _NEWEST: Final = " ORDER BY m.deleted_at DESC, m.id DESC LIMIT %s"
 
 
@@ -95,13 +102,21 @@ def list_txn(cursor: Cursor, account: AccountId, filters: Filters, limit: int) -
     where, params = _where(account, filters)
     cursor.execute(_LIST + where + _NEWEST, [*params, limit])
     return [
-        Expunged(row[0], row[1].decode(), row[2], row[3], row[4], row[5], _text(row[6]), _text(row[7]))
+        Expunged(row[0], row[1].decode(), row[2], row[3], row[4], row[5], *_fields(row[6], row[7]))
         for row in cursor.fetchall()
     ]
 
 
-def _text(column: bytes | None) -> str:
-    return "" if column is None else column.decode("utf-8", "replace")
+def _fields(header_zstd: bytes | None, header_fields: bytes | None) -> tuple[str, str]:
+    """From and Subject of a message's header block; a row that is missing or damaged has none to show."""
+    if header_zstd is None or header_fields is None:
+        return "", ""
+    try:
+        header = unpacked_header(header_zstd)
+        sender, subject = (decoded_field(header, header_fields, name) or "" for name in (b"from", b"subject"))
+    except (ZstdError, struct.error):
+        return "", ""
+    return sender, subject
 
 
 _ORIGINS: Final = "SELECT b.id, b.name, b.deleted_at, b.special_use, COUNT(*), SUM(m.octets)"
