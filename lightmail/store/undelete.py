@@ -114,7 +114,7 @@ def _fields(header_zstd: bytes | None, header_fields: bytes | None) -> tuple[str
     try:
         header = unpacked_header(header_zstd)
         sender, subject = (decoded_field(header, header_fields, name) or "" for name in (b"from", b"subject"))
-    except (ZstdError, struct.error):
+    except (ZstdError, struct.error, IndexError):
         return "", ""
     return sender, subject
 
