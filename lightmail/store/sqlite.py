@@ -208,7 +208,8 @@ def _commit_group(raw: sqlite3.Connection, group: list[_Job]) -> None:
             if job.error is None:
                 _run_job(raw, job, alone=len(group) == 1)
         committing = time.perf_counter()
-        if raw.in_transaction:
+        # A lone job that failed has rolled back. For one that succeeded there must be something to commit, or it fails.
+        if raw.in_transaction or any(job.error is None for job in group):
             raw.execute("COMMIT")
     except BaseException as error:
         if raw.in_transaction:

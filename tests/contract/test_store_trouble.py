@@ -276,6 +276,21 @@ def test_a_full_disk_is_transient_and_harms_nothing(tmp_path: Path) -> None:
         assert run(append(store.tx, account, inbox, heavy)).uids == [2]
 
 
+def test_a_transaction_that_is_gone_is_not_taken_for_committed(tmp_path: Path) -> None:
+    """SQLite rolls back on its own for want of disk; here the body does it, unseen by the one that commits."""
+
+    def write(cursor: Cursor) -> str:
+        cursor.execute("INSERT INTO domains (name, created_at) VALUES (%s, 1)", (b"lost.example",))
+        cursor.execute("ROLLBACK")
+        return "done"
+
+    with fresh_config("sqlite", tmp_path) as config, open_store(config) as store:
+        outcomes = together(store.database.run("test", write))
+        assert isinstance(outcomes[0], Exception)
+        assert store.count("SELECT COUNT(*) FROM domains WHERE name = %s", b"lost.example") == 0
+        assert run(store.database.run("test", lambda cursor: "next")) == "next"
+
+
 # --- a real MariaDB in trouble ---
 
 
