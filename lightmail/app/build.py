@@ -21,6 +21,7 @@ from lightmail.app.lifecycle import OrderedService, Part, Parts, service_part
 from lightmail.app.listeners import Listeners
 from lightmail.app.opening import check_or_wait, compare_epochs
 from lightmail.app.privileges import drop, prepare_directory
+from lightmail.arenas import share_arenas
 from lightmail.auth.login import Authenticator
 from lightmail.config import Config
 from lightmail.errors import StartupError
@@ -85,6 +86,7 @@ def make_service(config: Config, reactor: Any) -> OrderedService:
     tls: list[CertificateOptions] = []
 
     def privileged() -> None:
+        share_arenas()
         if not any((config.imap, config.pop3, config.lmtp, config.api, config.garbage, config.journal)):
             raise StartupError("no service is configured; add [imap], [pop3], [lmtp], [api], [garbage] or [journal]")
         prepare_directory(config.system)

@@ -19,6 +19,7 @@ from typing import Final
 from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel, formatEvent, globalLogBeginner
 from zope.interface import directlyProvides
 
+from lightmail.arenas import share_arenas
 from lightmail.errors import MailError, ServerBug, Unavailable
 from lightmail.model import StoredBlob
 from lightmail.objects.backends import ObjectStore, open_unmetered
@@ -40,6 +41,7 @@ def main() -> None:
     if not record:
         return  # the server has ended meanwhile
     setup = Setup.unpack(record)
+    share_arenas()
     store = open_unmetered(setup.storage, setup.s3)
     try:
         link.send(Ready().pack())
