@@ -228,9 +228,9 @@ class LimitsConfig:
     spool_total_octets: int = setting(2 << 30, octets(_MIB))
     object_threads: int = setting(16, integer(1, 256))
     object_queue: int = setting(1000, _COUNT)
-    index_octets: int = setting(256 * _MIB, octets(_MIB))
-    rendered_octets: int = setting(64 * _MIB, octets(_MIB))
-    body_octets: int = setting(64 * _MIB, octets(_MIB))
+    index_octets: int = setting(256 * _MIB, octets())
+    rendered_octets: int = setting(64 * _MIB, octets())
+    body_octets: int = setting(64 * _MIB, octets())
     password_threads: int = setting(0, integer(0, 64))  # 0: one per core
     password_queue: int = setting(32, integer(1, 10_000))
     verified_seconds: int = setting(300, integer(0, 86_400))  # 0: credentials are never cached

@@ -10,7 +10,7 @@ from typing import BinaryIO
 
 import pytest
 
-from lightmail.config import StorageConfig
+from lightmail.config import LimitsConfig, StorageConfig
 from lightmail.errors import Unavailable
 from lightmail.objects.backends import ObjectStore, open_store
 from tests.support.imapworld import ImapWorld
@@ -89,7 +89,8 @@ def store() -> TroubledStore:
 
 @pytest.fixture
 def world(tmp_path: Path, store: TroubledStore) -> Iterator[ImapWorld]:
-    world = ImapWorld(tmp_path, store=store, with_tls=False).open()
+    # Without bodies in memory: what is in trouble is what has to be read.
+    world = ImapWorld(tmp_path, limits=LimitsConfig(body_octets=0), store=store, with_tls=False).open()
     try:
         world.add_account("alice@example.org", "secret")
         yield world

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
@@ -20,10 +20,11 @@ from lightmail.imap.factory import ImapFactory
 from lightmail.imap.services import ImapServices
 from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
-from lightmail.model import Account
+from lightmail.model import Account, MailboxId
 from lightmail.notify.hints import Notifier
 from lightmail.objects.backends import ObjectStore, open_store
 from lightmail.objects.blobs import Blobs
+from lightmail.objects.cache import MemoryCache
 from lightmail.objects.spool import Spools
 from lightmail.operations.accounts import add_account, add_domain
 from lightmail.operations.transactions import Transactions
@@ -44,11 +45,24 @@ def certificate() -> CertificateOptions:
         return context(config)
 
 
+class _ToAll:
+    """Hints reach every process of a site, as they would over a bus."""
+
+    def __init__(self, hearers: Sequence[Notifier]) -> None:
+        self._hearers = hearers
+
+    def changed(self, mailbox: MailboxId, modseq: int) -> None:
+        for each in self._hearers:
+            each.changed(mailbox, modseq)
+
+
 @dataclass
 class ImapWorld:
     """A server and what it stands on. Make it with `open_world`; `close` stops all of it.
 
-    ``port`` takes plain text; clients come from 127.0.0.1, and so may log in without TLS.
+    ``port`` takes plain text; clients come from 127.0.0.1, and so may log in without TLS. Without ``rows`` there is a
+    SQLite file in ``directory``. Worlds on the same rows and the same store are processes of one site: they share
+    nothing else, but that a change is hinted at to all whose notifiers are in the same ``hearers``.
     """
 
     directory: Path
@@ -56,6 +70,8 @@ class ImapWorld:
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     with_tls: bool = True
     store: ObjectStore = field(default_factory=lambda: open_store(StorageConfig(driver="memory"), None))
+    rows: DatabaseConfig | None = None
+    hearers: list[Notifier] = field(default_factory=list)
     port: int = 0
     # What the indexes read through, given the database.
     index_reads: Callable[[Database], Any] = lambda database: database
@@ -89,20 +105,21 @@ class ImapWorld:
         run(self.factory.drain(seconds))
 
     async def _open(self) -> None:
-        self.database: Database = open_database(
-            DatabaseConfig(driver="sqlite", path=str(self.directory / "mail.sqlite")), reactor=reactor
-        )
+        limits = self.limits
+        rows = self.rows or DatabaseConfig(driver="sqlite", path=str(self.directory / "mail.sqlite"))
+        self.database: Database = open_database(rows, reactor=reactor)
         await self.database.start()
         await self.database.migrate()
         self._pools = [BoundedPool(name, 4, 100, reactor=reactor) for name in ("objects", "passwords")]
         for pool in self._pools:
             pool.start()
         self.notifier = Notifier(reactor)
-        self.transactions = Transactions(self.database, self.notifier, reactor=reactor)
+        self.hearers.append(self.notifier)
+        self.transactions = Transactions(self.database, _ToAll(self.hearers), reactor=reactor)
         self.spools = Spools(self._pools[0], str(self.directory))
         self.services = ImapServices(
             config=self.config,
-            limits=self.limits,
+            limits=limits,
             authenticator=Authenticator(
                 lambda address: self.database.read("login", accounts.by_address_txn, address),
                 self._pools[1],
@@ -110,10 +127,10 @@ class ImapWorld:
             ),
             database=self.database,
             transactions=self.transactions,
-            blobs=Blobs(self.store, self._pools[0]),
+            blobs=Blobs(self.store, self._pools[0], memory=MemoryCache(limits.body_octets)),
             spools=self.spools,
-            indexes=Indexes(self.index_reads(self.database), self.notifier, 1 << 26, reactor=reactor),
-            rendered=RenderedCache(self.database, 1 << 24),
+            indexes=Indexes(self.index_reads(self.database), self.notifier, limits.index_octets, reactor=reactor),
+            rendered=RenderedCache(self.database, limits.rendered_octets),
             notifier=self.notifier,
             tls=certificate() if self.with_tls else None,
         )
