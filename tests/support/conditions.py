@@ -1,0 +1,86 @@
+"""What must not change an answer: caches of nothing, indexes read from snapshots of every kind, several processes.
+
+A condition is a configuration, a store of objects that wraps another, and a number of processes. The suites in
+tests/conditions run the laws of other suites under each of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import cycle
+from pathlib import Path
+from typing import Any
+
+from lightmail.config import DatabaseConfig, ImapConfig, LimitsConfig, StorageConfig
+from lightmail.notify.hints import Notifier
+from lightmail.objects.backends import ObjectStore, open_store
+from tests.support import storekit
+from tests.support.imapworld import ImapWorld
+
+NO_CACHES: Mapping[str, int] = {"index_octets": 0, "rendered_octets": 0, "body_octets": 0}
+
+
+@dataclass(frozen=True)
+class Condition:
+    """``limits`` are keys of [limits]. Of several ``processes`` each serves some of the connections."""
+
+    name: str
+    limits: Mapping[str, int] = field(default_factory=dict)
+    wrap: Callable[[ObjectStore], ObjectStore] = lambda store: store
+    processes: int = 1
+
+    def sections(self) -> dict[str, dict[str, object]]:
+        """The sections of a configuration file that a real server needs for it."""
+        return {"limits": dict(self.limits)} if self.limits else {}
+
+
+SMALLEST_CACHES = Condition("smallest-caches", limits=NO_CACHES)
+TWO_PROCESSES = Condition("two-processes", processes=2)
+CONDITIONS = (SMALLEST_CACHES, TWO_PROCESSES)
+
+
+class Site:
+    """The processes of one site, as one server: a `tests.support.transcript.Server`."""
+
+    def __init__(self, worlds: list[ImapWorld]) -> None:
+        self._worlds = worlds
+        self._turns = cycle(worlds)
+
+    @property
+    def port(self) -> int:
+        """Where the next connection goes: they are dealt out in turn."""
+        return next(self._turns).port
+
+    def add_account(self, address: str, password: str, quota_octets: int = 0) -> None:
+        """As `ImapWorld.add_account`."""
+        self._worlds[0].add_account(address, password, quota_octets)
+
+
+@contextmanager
+def open_site(
+    condition: Condition,
+    directory: Path,
+    *,
+    config: ImapConfig | None = None,
+    limits: Mapping[str, int] | None = None,
+) -> Iterator[Site]:
+    """IMAP servers under a condition, in this process; several stand on MariaDB, one on SQLite."""
+    with ExitStack() as stack:
+        rows: DatabaseConfig | None = None
+        if condition.processes > 1:
+            rows = stack.enter_context(storekit.fresh_config("mariadb", directory))
+        shared: dict[str, Any] = {
+            "config": config or ImapConfig(),
+            "limits": replace(LimitsConfig(), **condition.limits, **(limits or {})),
+            "store": condition.wrap(open_store(StorageConfig(driver="memory"), None)),
+            "rows": rows,
+        }
+        hearers: list[Notifier] = []
+        worlds: list[ImapWorld] = []
+        for _ in range(condition.processes):
+            world = ImapWorld(directory, hearers=hearers, **shared).open()
+            stack.callback(world.close)
+            worlds.append(world)
+        yield Site(worlds)
