@@ -73,7 +73,9 @@ class Columns:
     def __len__(self) -> int:
         return len(self.uids)
 
-    def _all(self) -> tuple[array[int], ...]:
+    @property
+    def all(self) -> tuple[array[int], ...]:
+        """Every column, in the order in which they are named here."""
         return self.uids, self.modseqs, self.flags, self.octets, self.internaldates, self.objects
 
     def extend(self, rows: Collection[Row]) -> None:
@@ -90,13 +92,13 @@ class Columns:
 
     def append_from(self, other: Columns, start: int) -> None:
         """Append what `other` has from position `start` on."""
-        for mine, theirs in zip(self._all(), other._all(), strict=True):
+        for mine, theirs in zip(self.all, other.all, strict=True):
             mine.extend(theirs[start:])
 
     def first(self, length: int) -> Columns:
         """A copy of the first `length` messages."""
         copy = Columns()
-        for mine, theirs in zip(copy._all(), self._all(), strict=True):
+        for mine, theirs in zip(copy.all, self.all, strict=True):
             mine.extend(theirs[:length])
         return copy
 
@@ -107,12 +109,12 @@ class Columns:
             keep = bytearray(b"\1") * len(self)
             for position in positions:
                 keep[position] = 0
-            for mine, theirs in zip(kept._all(), self._all(), strict=True):
+            for mine, theirs in zip(kept.all, self.all, strict=True):
                 mine.extend(compress(theirs, keep))
             return kept
         starts = [0, *(position + 1 for position in positions)]
         spans = list(zip(starts, [*positions, len(self)], strict=True))
-        for mine, theirs in zip(kept._all(), self._all(), strict=True):
+        for mine, theirs in zip(kept.all, self.all, strict=True):
             for start, stop in spans:
                 mine.extend(theirs[start:stop])
         return kept
