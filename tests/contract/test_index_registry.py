@@ -194,9 +194,10 @@ class Process:
         return self.database.round_trips[name]
 
 
-@pytest.fixture
-def process(database: Database) -> Process:
-    return Process(database)
+@pytest.fixture(params=[1 << 20, 0], ids=["kept", "dropped"])
+def process(request: pytest.FixtureRequest, database: Database) -> Process:
+    """A process that keeps indexes which nobody holds, and one that does not."""
+    return Process(database, request.param)
 
 
 def test_an_index_has_what_the_mailbox_has(process: Process, writer: Writer) -> None:
@@ -225,8 +226,18 @@ def test_sessions_share_an_index_and_read_it_once(process: Process, writer: Writ
     assert all(index is indexes[0] for index in indexes)
     once = process.reads("index") - before
     process.release(*indexes)
+    before = process.reads("index")
+    other = Process(process.database)
+    other.release(other.acquire(mailbox))
+    assert once == process.reads("index") - before, "as if there were one"
+
+
+def test_an_index_stays_after_the_last_session_left(database: Database, writer: Writer) -> None:
+    process, mailbox = Process(database), writer.mailbox(3)
     process.release(process.acquire(mailbox))
-    assert process.reads("index") - before == once, "it stays after the last session left"
+    before = process.reads("index")
+    process.release(process.acquire(mailbox))
+    assert process.reads("index") == before
 
 
 def test_nothing_is_read_until_something_changed(process: Process, writer: Writer) -> None:

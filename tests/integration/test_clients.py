@@ -13,11 +13,30 @@ from pathlib import Path
 import imapclient
 import pytest
 
+from tests.integration.conditions import open_servers
 from tests.integration.corpus import assert_same, message, number_of
 from tests.integration.servers import HOST, MailServer
+from tests.support.conditions import CONDITIONS, Condition
 
 PASSWORD = "secret"
 COUNT = 10
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(None, id="as-configured"),
+        *(pytest.param(each, marks=pytest.mark.heavy, id=each.name) for each in CONDITIONS),
+    ],
+)
+def production(request, s3_server):
+    """The server that others use too; and again, servers under each condition."""
+    condition: Condition | None = request.param
+    if condition is None:
+        yield request.getfixturevalue("production")
+    else:
+        with open_servers(condition, s3_server) as servers:
+            yield servers
 
 
 @pytest.fixture
