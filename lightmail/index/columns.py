@@ -1,4 +1,4 @@
-"""What an index holds of its messages: one array a column, 40 octets a message, ascending by UID."""
+"""What an index holds of its messages: one array a column, at most 44 octets a message, ascending by UID."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ Row: TypeAlias = tuple[int, int, int, int, int, int, int]
 # Half-open runs of positions (sequence number - 1), ascending, not touching each other.
 Spans: TypeAlias = Sequence[tuple[int, int]]
 
-OCTETS_PER_MESSAGE: Final = 4 + 8 + 8 + 4 + 8 + 8
+OCTETS_PER_MESSAGE: Final = 4 + 8 + 8 + 4 + 8 + 8 + 4
+# In `sent_days`, for a message without a Date field: before all days that can be asked for.
+UNDATED: Final = -(1 << 31)
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -58,9 +60,13 @@ class Columns:
     """The arrays of an index. They only ever grow at their end; removing messages makes new columns.
 
     So whoever holds columns and a length holds a numbering that cannot shift under it.
+
+    ``sent_days`` are the days of the messages' Date fields by their own clocks, counted from 1 January 1970, or
+    UNDATED. It is no part of what the index is read from, and ends where nobody has asked further yet
+    (:mod:`lightmail.index.sent`).
     """
 
-    __slots__ = ("flags", "internaldates", "modseqs", "objects", "octets", "uids")
+    __slots__ = ("flags", "internaldates", "modseqs", "objects", "octets", "sent_days", "uids")
 
     def __init__(self) -> None:
         self.uids = array("I")
@@ -69,14 +75,19 @@ class Columns:
         self.octets = array("I")
         self.internaldates = array("q")
         self.objects = array("Q")
+        self.sent_days = array("i")
 
     def __len__(self) -> int:
         return len(self.uids)
 
     @property
     def all(self) -> tuple[array[int], ...]:
-        """Every column, in the order in which they are named here."""
+        """Every column that is as long as the index, in the order in which they are named here."""
         return self.uids, self.modseqs, self.flags, self.octets, self.internaldates, self.objects
+
+    @property
+    def _with_days(self) -> tuple[array[int], ...]:
+        return *self.all, self.sent_days
 
     def extend(self, rows: Collection[Row]) -> None:
         """Append messages; their UIDs ascend and are above every one here."""
@@ -92,13 +103,15 @@ class Columns:
 
     def append_from(self, other: Columns, start: int) -> None:
         """Append what `other` has from position `start` on."""
+        if len(self.sent_days) == len(self):
+            self.sent_days.extend(other.sent_days[start:])
         for mine, theirs in zip(self.all, other.all, strict=True):
             mine.extend(theirs[start:])
 
     def first(self, length: int) -> Columns:
         """A copy of the first `length` messages."""
         copy = Columns()
-        for mine, theirs in zip(copy.all, self.all, strict=True):
+        for mine, theirs in zip(copy._with_days, self._with_days, strict=True):
             mine.extend(theirs[:length])
         return copy
 
@@ -109,12 +122,12 @@ class Columns:
             keep = bytearray(b"\1") * len(self)
             for position in positions:
                 keep[position] = 0
-            for mine, theirs in zip(kept.all, self.all, strict=True):
+            for mine, theirs in zip(kept._with_days, self._with_days, strict=True):
                 mine.extend(compress(theirs, keep))
             return kept
         starts = [0, *(position + 1 for position in positions)]
         spans = list(zip(starts, [*positions, len(self)], strict=True))
-        for mine, theirs in zip(kept.all, self.all, strict=True):
+        for mine, theirs in zip(kept._with_days, self._with_days, strict=True):
             for start, stop in spans:
                 mine.extend(theirs[start:stop])
         return kept

@@ -6,8 +6,8 @@ A root is immutable, and self-contained but for its chunks. Integers are little-
 ``LMindex1``          what this is, and the version of the format
 4 octets              the length of the directory
 directory             JSON: whose it is, the counters, the keywords, the chunks, how many octets each column has
-one zstd frame        the columns one after another, as the arrays of `Columns` hold them in memory; then the object ids
-                      of the chunks
+one zstd frame        the columns one after another, as the arrays of `Columns` hold them in memory; the days on which
+                      messages were sent, as far as they are known; the object ids of the chunks
 ====================  ==================================================================================================
 
 The row that points to a root names the SHA-256 of all its octets, so that what is read is exactly what was written, or
@@ -96,7 +96,7 @@ def pack(root: Root) -> Packed:
     ids = array("Q")
     for chunk in root.chunks:
         ids.extend(chunk.objects)
-    parts = [_octets_of(column) for column in (*columns.all, ids)]
+    parts = [_octets_of(column) for column in (*columns.all, columns.sent_days, ids)]
     directory = {
         "account": root.account.hex(),
         **{name: getattr(root, name) for name in _COUNTERS},
@@ -132,10 +132,11 @@ def _unpacked(data: bytes) -> Root:
     raw = memoryview(zstandard.ZstdDecompressor().decompress(frame, max_output_size=sum(sizes)))
     columns, ids = Columns(), array("Q")
     start = 0
-    for column, size in zip((*columns.all, ids), sizes, strict=True):
+    for column, size in zip((*columns.all, columns.sent_days, ids), sizes, strict=True):
         _fill(column, raw[start : start + size])
         start += size
-    if start != len(raw) or len({len(column) for column in columns.all}) != 1:
+    lengths = {len(column) for column in columns.all}
+    if start != len(raw) or len(lengths) != 1 or len(columns.sent_days) > len(columns):
         raise Damaged("the columns are not of one length")
     return Root(
         account=bytes.fromhex(directory["account"]),

@@ -16,6 +16,7 @@ from lightmail.store.sqltext import padded, pieces, with_list
 # A header block is at most this long (the scanner's bound), so that no stored octets can make us allocate more.
 _HEADER_BOUND: Final = 1 << 20
 _LEVEL: Final = 3
+_DAY_US: Final = 86_400_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,14 @@ def search_columns_txn(cursor: Cursor, objects: Sequence[ObjectId]) -> dict[Obje
         ObjectId(row[0]): SearchColumns(row[1], *(column.decode() for column in row[2:9]))
         for row in _select(cursor, _SEARCH, objects)
     }
+
+
+_SENT: Final = "SELECT object, sent_us FROM renderings WHERE object IN ({list})"
+
+
+def sent_days_txn(cursor: Cursor, objects: Sequence[ObjectId]) -> dict[ObjectId, int]:
+    """The days of Date fields by their own clocks, counted from 1 January 1970; objects without one are missing."""
+    return {ObjectId(row[0]): row[1] // _DAY_US for row in _select(cursor, _SENT, objects) if row[1] is not None}
 
 
 class _Codec(threading.local):
