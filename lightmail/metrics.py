@@ -49,6 +49,12 @@ DATABASE_SECONDS: Final = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+DATABASE_ROUND_TRIPS: Final = Counter(
+    "lightmail_database_round_trips",
+    "Exchanges with the database by name of the transaction or read (SQLite: statements).",
+    ["name"],
+    registry=REGISTRY,
+)
 DATABASE_RETRIES: Final = Counter(
     "lightmail_database_retries", "Transactions run again, by reason.", ["name", "reason"], registry=REGISTRY
 )

@@ -17,7 +17,7 @@ from twisted.logger import Logger
 
 from lightmail.config import DatabaseConfig
 from lightmail.errors import Unavailable
-from lightmail.metrics import DATABASE_RETRIES, DATABASE_SECONDS
+from lightmail.metrics import DATABASE_RETRIES, DATABASE_ROUND_TRIPS, DATABASE_SECONDS
 from lightmail.store.cursor import Cursor
 from lightmail.store.faults import CommitUnknown, Conflict
 
@@ -116,6 +116,7 @@ class Database(ABC):
     def _book(self, name: str, began: float, meter: Meter) -> None:
         """Note what a finished call cost, whether it succeeded or not."""
         self.round_trips[name] += meter.trips
+        DATABASE_ROUND_TRIPS.labels(name).inc(meter.trips)
         DATABASE_SECONDS.labels(name).observe(self.reactor.seconds() - began)
         if meter.commit_seconds:
             DATABASE_SECONDS.labels(f"{name} COMMIT").observe(meter.commit_seconds)
