@@ -11,6 +11,7 @@ lower-case names, separated by LF. It is made for :func:`cut_fields`, which list
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from itertools import pairwise
 from struct import Struct
 from typing import Final
@@ -24,6 +25,9 @@ _FIELD_START: Final = re.compile(rb"\n(?![ \t]|\Z)")
 _FOLD: Final = re.compile(rb"\r?\n")
 _COUNT: Final = Struct("<H")
 _OFFSETS: Final = tuple(Struct(f"<{count + 1}I") for count in range(128))
+# RFC 5322 section 3.6.8, ftext. No field has another name, but a client may ask for one.
+_NAME: Final = re.compile(rb"[!-9;-~]+")
+_MAX_LIST_OCTETS: Final = 512
 
 
 class Fields:
@@ -62,6 +66,35 @@ class Fields:
 
     def _value(self, index: int) -> bytes:
         return _value(self.block, self.offsets[index], self.offsets[index + 1])
+
+
+@dataclass(frozen=True, slots=True)
+class FieldList:
+    """Which fields a HEADER.FIELDS asks for, or, `inverted`, a HEADER.FIELDS.NOT leaves out; names are lower-case."""
+
+    names: frozenset[bytes]
+    inverted: bool = False
+
+    @property
+    def name(self) -> str | None:
+        """The one name of this list, whatever order a client wrote it in; None for one too odd to be asked for twice.
+
+        That is one with a name that no field can have, or with more than a few hundred octets of them.
+        """
+        if sum(map(len, self.names)) > _MAX_LIST_OCTETS or not all(map(_NAME.fullmatch, self.names)):
+            return None
+        return " ".join(["not" if self.inverted else "only", *sorted(name.decode("ascii") for name in self.names)])
+
+    @classmethod
+    def named(cls, name: str) -> FieldList | None:
+        """The list of that name, None where it names none."""
+        mode, *names = name.split(" ")
+        found = cls(frozenset(name.encode("latin-1", "replace") for name in names), mode == "not")
+        return found if found.name == name else None
+
+    def cut(self, header: bytes, packed: bytes) -> bytes:
+        """What :func:`cut_fields` finds by this list."""
+        return cut_fields(header, packed, self.names, self.inverted)
 
 
 def cut_fields(header: bytes, packed: bytes, wanted: frozenset[bytes], inverted: bool = False) -> bytes:
