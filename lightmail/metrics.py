@@ -67,6 +67,15 @@ OBJECT_OCTETS: Final = Counter(
 CACHE_HITS: Final = Counter(
     "lightmail_cache_lookups", "Lookups in the caches, by result (hit or miss).", ["cache", "result"], registry=REGISTRY
 )
+SNAPSHOTS: Final = Counter(
+    "lightmail_snapshots",
+    "Snapshots of indexes by result: written, or refused because another process had written one.",
+    ["result"],
+    registry=REGISTRY,
+)
+SNAPSHOT_OCTETS: Final = Counter(
+    "lightmail_snapshot_octets", "Octets of the objects of snapshots that were written.", registry=REGISTRY
+)
 REACTOR_STALL: Final = Histogram(
     "lightmail_reactor_stall_seconds",
     "How long the reactor kept a client waiting that came at a random moment while it worked.",

@@ -28,6 +28,7 @@ from typing import Any, Final
 
 import zstandard
 
+from lightmail.index.chunks import ChunkRef, Described
 from lightmail.index.columns import Columns
 from lightmail.model import MailboxId
 
@@ -41,15 +42,6 @@ _DIRECTORY_BOUND: Final = 16 << 20
 
 class Damaged(Exception):
     """What was read is not a root as it was written."""
-
-
-@dataclass(frozen=True, slots=True)
-class ChunkRef:
-    """An object with rendered metadata of `objects` (ObjectIds, in the order of UIDs); `octets` long."""
-
-    key: str
-    octets: int
-    objects: array[int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +94,7 @@ def pack(root: Root) -> Packed:
         **{name: getattr(root, name) for name in _COUNTERS},
         "keywords": [[bit, name.decode("latin-1")] for bit, name in root.keywords],
         "columns": [len(part) for part in parts],
-        "chunks": [[chunk.key, chunk.octets, len(chunk.objects)] for chunk in root.chunks],
+        "chunks": [[len(chunk.objects), chunk.described()] for chunk in root.chunks],
     }
     text = json.dumps(directory, separators=(",", ":")).encode()
     frame = zstandard.ZstdCompressor(level=_LEVEL).compress(b"".join(parts))
@@ -147,11 +139,11 @@ def _unpacked(data: bytes) -> Root:
     )
 
 
-def _chunks(listed: Sequence[tuple[str, int, int]], ids: array[int]) -> tuple[ChunkRef, ...]:
+def _chunks(listed: Sequence[tuple[int, Described]], ids: array[int]) -> tuple[ChunkRef, ...]:
     chunks: list[ChunkRef] = []
     start = 0
-    for key, octets, count in listed:
-        chunks.append(ChunkRef(key, octets, ids[start : start + count]))
+    for count, described in listed:
+        chunks.append(ChunkRef.of(described, ids[start : start + count]))
         start += count
     if start != len(ids):
         raise Damaged("the chunks' objects are not all there")

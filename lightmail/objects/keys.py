@@ -1,4 +1,4 @@
-"""Object keys: ``emails/<hh>/<uuidv7>.eml[.zst|.gz|.lz4]``.
+"""Object keys: ``emails/<hh>/<uuidv7>.eml[.zst|.gz|.lz4]``; of what is derived, ``indexes/<hh>/<uuidv7>.index|.chunk``.
 
 A key is fresh for every object and never derived from content or from anything a user typed. Its UUID (version 7,
 RFC 9562 section 5.7) begins with the moment of its birth, so keys of one ``hh`` list in time order; ``hh`` is two hex
@@ -15,15 +15,29 @@ from lightmail.errors import Corruption
 PREFIX: Final = "emails"
 # `none` is a zstd container whose text stays readable as it is: `zstd -dc` opens it like any other.
 SUFFIXES: Final = {"zstd": ".eml.zst", "none": ".eml.zst", "gzip": ".eml.gz", "lz4": ".eml.lz4"}
+# Snapshots of indexes (`lightmail.index.snapshot`): roots and chunks.
+INDEX_PREFIX: Final = "indexes"
+ROOT: Final = ".index"
+CHUNK: Final = ".chunk"
+INDEX_SUFFIXES: Final = (ROOT, CHUNK)
 
 
 def new_key(codec: str, now_us: int) -> str:
     """A fresh key for an object of `codec`, born at `now_us` (Unix microseconds UTC)."""
+    return _fresh(PREFIX, SUFFIXES[codec], now_us)
+
+
+def new_index_key(suffix: str, now_us: int) -> str:
+    """A fresh key for a part of an index's snapshot (one of `INDEX_SUFFIXES`), born at `now_us` (Unix us UTC)."""
+    return _fresh(INDEX_PREFIX, suffix, now_us)
+
+
+def _fresh(prefix: str, suffix: str, now_us: int) -> str:
     milliseconds, microseconds = divmod(now_us, 1000)
     # RFC 9562 section 6.2, method 3: the 12 bits after the version carry the clock below the millisecond.
     digits = f"{milliseconds:012x}7{microseconds:03x}{_variant(os.urandom(8)):016x}"
     uuid = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-    return f"{PREFIX}/{digits[-2:]}/{uuid}{SUFFIXES[codec]}"
+    return f"{prefix}/{digits[-2:]}/{uuid}{suffix}"
 
 
 def _variant(random: bytes) -> int:
@@ -63,3 +77,13 @@ def is_object_key(key: str) -> bool:
         return False
     name = stem(key)
     return key == f"{PREFIX}/{name[-2:]}/{name}{suffix}"
+
+
+def is_index_key(key: str) -> bool:
+    """Whether it is a key as `new_index_key` makes them; what else lies below INDEX_PREFIX is not touched."""
+    try:
+        born_us(key)
+    except Corruption:
+        return False
+    name = stem(key)
+    return any(key == f"{INDEX_PREFIX}/{name[-2:]}/{name}{suffix}" for suffix in INDEX_SUFFIXES)
