@@ -31,6 +31,7 @@ from lightmail.operations.append import NewMessage
 from lightmail.operations.append import append as append_messages
 from lightmail.operations.expunge import expunge as expunge_messages
 from lightmail.operations.flags import store_flags
+from lightmail.turns import Turn
 
 if TYPE_CHECKING:
     from lightmail.imap.origins import Closeable, Origin
@@ -294,7 +295,8 @@ class SelectedMailbox:
         criteria = read_search(Tokens([b" " + written(query)])).criteria
         if criteria is None:
             raise Bad("Unknown charset")
-        return await find(self._services, self, criteria, by_uid=False)
+        turn = Turn(self._services.database.reactor)
+        return await find(self._services, self, criteria, by_uid=False, turn=turn)
 
 
 def _moment_us(date: bytes | str | None) -> int:

@@ -6,18 +6,16 @@ The reader makes :mod:`lightmail.search.criteria` of the keys; what they cost to
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from itertools import compress
+from typing import TYPE_CHECKING, Final, TypeAlias, cast
 
 from lightmail.errors import LimitReached
 from lightmail.imap.commands import OK, SELECT, Command, Completion
-from lightmail.imap.fetch.render import pieces
 from lightmail.imap.sources import ServiceSources
 from lightmail.imap.tokens import Bad, Tokens
-from lightmail.index.keywords import RECENT
-from lightmail.index.view import EVERYTHING
 from lightmail.search.criteria import (
     All,
     And,
@@ -43,6 +41,7 @@ if TYPE_CHECKING:
     from lightmail.imap.mailbox import SelectedMailbox
     from lightmail.imap.server import ImapServer
     from lightmail.imap.services import ImapServices
+    from lightmail.model import ObjectId
 
 # What can be read at all; how many keys are answered is for the configuration to say (`limits.search_keys`).
 KEYS_READ: Final = 128
@@ -50,6 +49,8 @@ CHARSETS: Final = (b"US-ASCII", b"UTF-8")
 _BAD_CHARSET: Final = Completion(
     b"NO", b"BADCHARSET (" + b" ".join(CHARSETS) + b")", b"Strings can be searched for in these charsets only."
 )
+# Numbers that make about 64 KiB of an answer.
+_NUMBERS_AT_ONCE: Final = 10_000
 _DAY_US: Final = 86_400_000_000
 _EPOCH: Final = dt.date(1970, 1, 1)
 
@@ -112,10 +113,10 @@ class _KeyReader:
         except UnicodeDecodeError:
             raise Bad("The search string is not valid UTF-8") from None
 
-    def day_us(self) -> int:
-        """``SP date`` as the microsecond the day begins."""
+    def day(self) -> int:
+        """``SP date`` as the days from 1 January 1970."""
         self.tokens.sp()
-        return (self.tokens.date() - _EPOCH).days * _DAY_US
+        return (self.tokens.date() - _EPOCH).days
 
     def number(self) -> int:
         """``SP number``; sizes above 32 bits are taken too."""
@@ -166,18 +167,26 @@ def _in(column: Column) -> Callable[[_KeyReader], Criteria]:
     return lambda reader: InColumn(column, reader.text())
 
 
-def _before(field: type[Arrived] | type[Sent]) -> Callable[[_KeyReader], Criteria]:
-    return lambda reader: field(None, reader.day_us())
+# From the first of two days on, and before the second; None is no bound.
+_Between: TypeAlias = Callable[[int | None, int | None], Criteria]
 
 
-def _since(field: type[Arrived] | type[Sent]) -> Callable[[_KeyReader], Criteria]:
-    return lambda reader: field(reader.day_us(), None)
+def _arrived(since: int | None, before: int | None) -> Arrived:
+    return Arrived(None if since is None else since * _DAY_US, None if before is None else before * _DAY_US)
 
 
-def _on(field: type[Arrived] | type[Sent]) -> Callable[[_KeyReader], Criteria]:
+def _before(between: _Between) -> Callable[[_KeyReader], Criteria]:
+    return lambda reader: between(None, reader.day())
+
+
+def _since(between: _Between) -> Callable[[_KeyReader], Criteria]:
+    return lambda reader: between(reader.day(), None)
+
+
+def _on(between: _Between) -> Callable[[_KeyReader], Criteria]:
     def read(reader: _KeyReader) -> Criteria:
-        day_us = reader.day_us()
-        return field(day_us, day_us + _DAY_US)
+        day = reader.day()
+        return between(day, day + 1)
 
     return read
 
@@ -187,7 +196,7 @@ KEYS: Final[dict[bytes, Callable[[_KeyReader], Criteria]]] = {
     b"ALL": lambda reader: All(),
     b"ANSWERED": _flag(b"\\Answered"),
     b"BCC": _in(Column.BCC),
-    b"BEFORE": _before(Arrived),
+    b"BEFORE": _before(_arrived),
     b"BODY": lambda reader: InBody(reader.text(), or_header=False),
     b"CC": _in(Column.CC),
     b"DELETED": _flag(b"\\Deleted"),
@@ -200,14 +209,14 @@ KEYS: Final[dict[bytes, Callable[[_KeyReader], Criteria]]] = {
     b"NEW": lambda reader: And((IsRecent(), Not(HasFlag(b"\\Seen")))),
     b"NOT": _KeyReader.negated,
     b"OLD": lambda reader: Not(IsRecent()),
-    b"ON": _on(Arrived),
+    b"ON": _on(_arrived),
     b"OR": _KeyReader.either,
     b"RECENT": lambda reader: IsRecent(),
     b"SEEN": _flag(b"\\Seen"),
     b"SENTBEFORE": _before(Sent),
     b"SENTON": _on(Sent),
     b"SENTSINCE": _since(Sent),
-    b"SINCE": _since(Arrived),
+    b"SINCE": _since(_arrived),
     b"SMALLER": lambda reader: Sized(below=reader.number()),
     b"SUBJECT": _in(Column.SUBJECT),
     b"TEXT": lambda reader: InBody(reader.text(), or_header=True),
@@ -241,21 +250,43 @@ async def run_search(session: ImapServer, args: SearchArgs, by_uid: bool) -> Com
         return _BAD_CHARSET
     if args.keys > session.services.limits.search_keys:
         raise LimitReached("Too many search keys.")
-    found = await find(session.services, selected, args.criteria, by_uid)
-    answer = " ".join(["* SEARCH", *map(str, found)]).encode("ascii")
-    for piece in pieces(answer + b"\r\n"):
+    turn = Turn(session.services.database.reactor)
+    found = await find(session.services, selected, args.criteria, by_uid, turn)
+    for piece in _answer(found):
         await session.write(piece)
+        await turn.offer()
     return OK
 
 
-async def find(services: ImapServices, selected: SelectedMailbox, criteria: Criteria, by_uid: bool) -> list[int]:
+def _answer(numbers: Sequence[int]) -> Iterator[bytes]:
+    """The SEARCH response (RFC 3501 section 7.2.5) in pieces of about 64 KiB."""
+    head = b"* SEARCH"
+    for start in range(0, len(numbers), _NUMBERS_AT_ONCE):
+        piece = tuple(numbers[start : start + _NUMBERS_AT_ONCE])
+        # One format for all: half of what str() of each would take.
+        yield head + b" %d" * len(piece) % piece
+        head = b""
+    yield head + b"\r\n"
+
+
+async def find(
+    services: ImapServices, selected: SelectedMailbox, criteria: Criteria, by_uid: bool, turn: Turn
+) -> list[int]:
     """The sequence numbers, or UIDs, of the messages that match, ascending."""
-    rows = selected.view.rows(EVERYTHING, by_uid=False)
-    scope = Scope(rows, selected.index.keywords.mask, RECENT)
-    sources = ServiceSources(services, selected.account)
-    found = await search(criteria, scope, sources, Turn(services.database.reactor))
-    numbers = rows.uids if by_uid else rows.seqs
-    return [numbers[at] for at in found]
+    whole = selected.view.whole()
+    columns = whole.columns
+    scope = Scope(
+        count=whole.count,
+        uids=columns.uids,
+        flags=whole.flags,
+        octets=columns.octets,
+        internaldates=columns.internaldates,
+        objects=cast("Sequence[ObjectId]", columns.objects),
+        recent=whole.recent,
+        flag_mask=selected.index.keywords.mask,
+    )
+    marks = await search(criteria, scope, ServiceSources(services, selected.account, whole), turn)
+    return list(compress(columns.uids if by_uid else range(1, whole.count + 1), marks))
 
 
 COMMANDS: Final[tuple[Command[SearchArgs], ...]] = (

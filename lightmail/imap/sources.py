@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 from lightmail.bounded import runs
 from lightmail.errors import MailError
+from lightmail.index.sent import sent_days
 from lightmail.mime.fields import decoded_header
 from lightmail.mime.parts import PartExtent, all_parts
 from lightmail.mime.text import searchable
 
 if TYPE_CHECKING:
     from lightmail.imap.services import ImapServices
+    from lightmail.index.view import Whole
     from lightmail.model import Account, BlobRef, ObjectId
     from lightmail.store.blobs import SearchColumns
 
@@ -22,12 +24,17 @@ _TEXT_OCTETS: Final = 4 << 20
 
 
 class ServiceSources:
-    """Reads rows, renderings and objects of one account. Text is decoded and compared in the objects' threads."""
+    """Reads rows, renderings and objects of one mailbox. Text is decoded and compared in the objects' threads."""
 
-    def __init__(self, services: ImapServices, account: Account) -> None:
+    def __init__(self, services: ImapServices, account: Account, whole: Whole) -> None:
         self._services = services
         self._account = account
+        self._whole = whole
         self._pool = services.spools.pool
+
+    async def sent_days(self) -> Sequence[int]:
+        """The days of Date fields; read once for each mailbox."""
+        return await sent_days(self._services.database, self._whole.columns, self._whole.count)
 
     async def columns(self, objects: Sequence[ObjectId]) -> Mapping[ObjectId, SearchColumns]:
         """The columns rendered at delivery."""

@@ -18,8 +18,6 @@ Row: TypeAlias = tuple[int, int, int, int, int, int, int]
 Spans: TypeAlias = Sequence[tuple[int, int]]
 
 OCTETS_PER_MESSAGE: Final = 4 + 8 + 8 + 4 + 8 + 8 + 4
-# In `sent_days`, for a message without a Date field: before all days that can be asked for.
-UNDATED: Final = -(1 << 31)
 _MICROSECONDS: Final = 1_000_000
 
 
@@ -61,9 +59,9 @@ class Columns:
 
     So whoever holds columns and a length holds a numbering that cannot shift under it.
 
-    ``sent_days`` are the days of the messages' Date fields by their own clocks, counted from 1 January 1970, or
-    UNDATED. It is no part of what the index is read from, and ends where nobody has asked further yet
-    (:mod:`lightmail.index.sent`).
+    ``sent_days`` are the days of the messages' Date fields by their own clocks, counted from 1 January 1970, or UNDATED
+    (:mod:`lightmail.mime.dates`). It is no part of what the index is read from, and ends where nobody has asked further
+    yet (:mod:`lightmail.index.sent`).
     """
 
     __slots__ = ("flags", "internaldates", "modseqs", "objects", "octets", "sent_days", "uids")

@@ -9,7 +9,8 @@ from __future__ import annotations
 from array import array
 from typing import Final
 
-from lightmail.index.columns import UNDATED, Columns
+from lightmail.index.columns import Columns
+from lightmail.mime.dates import UNDATED
 from lightmail.model import ObjectId
 from lightmail.store.blobs import sent_days_txn
 from lightmail.store.database import Database

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
-from lightmail.index.columns import Rows, positions_in
+from lightmail.index.columns import Columns, Rows, positions_in
 from lightmail.index.keywords import RECENT
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.model import FlagMode
@@ -47,6 +47,20 @@ class Updates:
 
 
 _NOTHING: Final = Updates()
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """All that a view has, without a copy: the first `count` messages of `columns`, which may grow at their ends.
+
+    ``flags`` are as the index has them, at every moment, but for what went while the view still has it. ``recent`` are
+    the positions, from 0, of what is \\Recent in this session, which the bits do not say.
+    """
+
+    count: int
+    columns: Columns
+    flags: array[int]
+    recent: tuple[range, ...]
 
 
 class View:
@@ -154,6 +168,20 @@ class View:
             for place in range(bisect_left(rows.uids, uids.start), bisect_left(rows.uids, uids.stop)):
                 flags[place] |= RECENT
         return rows
+
+    def whole(self) -> Whole:
+        """All messages, for who looks at many of them and keeps none."""
+        columns, exists = self._columns, self.exists
+        if columns is self.index.columns:
+            flags = columns.flags
+        else:
+            flags = cast("array[int]", self.rows(EVERYTHING, by_uid=False).flags)
+        uids = columns.uids
+        recent = tuple(
+            range(bisect_left(uids, span.start, 0, exists), bisect_left(uids, span.stop, 0, exists))
+            for span in self._recent
+        )
+        return Whole(exists, columns, flags, recent)
 
     # \Recent
 

@@ -7,6 +7,9 @@ from datetime import date
 from functools import lru_cache
 from typing import Final, NamedTuple
 
+# In a column of days (counted from 1 January 1970, 32 bits) a message without a Date field: before all others.
+UNDATED: Final = -(1 << 31)
+
 _MONTHS: Final = (b"Jan", b"Feb", b"Mar", b"Apr", b"May", b"Jun", b"Jul", b"Aug", b"Sep", b"Oct", b"Nov", b"Dec")
 _MONTH_NUMBERS: Final = {name.lower(): number for number, name in enumerate(_MONTHS, 1)}
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()

@@ -15,7 +15,7 @@ from typing import Protocol, TypeAlias
 class Stage(IntEnum):
     """What must be at hand to answer, cheapest first."""
 
-    INDEX = 0  # the mailbox index, in memory
+    INDEX = 0  # the mailbox index, in memory, with the days on which messages were sent
     COLUMNS = 1  # the columns rendered at delivery: one narrow query for hundreds of messages
     HEADER = 2  # the header block
     BODY = 3  # the message's object
@@ -79,11 +79,14 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class Sent:
-    """Messages whose Date field is in [`since_us`, `before_us`), by its own wall clock; without Date, none."""
+    """Messages whose Date field is of a day in [`since_day`, `before_day`), by its own clock; without Date, none.
 
-    since_us: int | None
-    before_us: int | None
-    stage: Stage = field(default=Stage.COLUMNS, init=False)
+    Days are counted from 1 January 1970; None is no bound.
+    """
+
+    since_day: int | None
+    before_day: int | None
+    stage: Stage = field(default=Stage.INDEX, init=False)
 
 
 class Column(IntEnum):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -9,41 +10,28 @@ from typing import Protocol
 from lightmail.model import ObjectId
 
 
-class Messages(Protocol):
-    """The messages to search, column by column and aligned; ``internaldates`` are Unix seconds."""
-
-    @property
-    def seqs(self) -> Sequence[int]: ...
-    @property
-    def uids(self) -> Sequence[int]: ...
-    @property
-    def flags(self) -> Sequence[int]: ...
-    @property
-    def octets(self) -> Sequence[int]: ...
-    @property
-    def internaldates(self) -> Sequence[int]: ...
-    @property
-    def objects(self) -> Sequence[ObjectId]: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Where to search: one session's view of a mailbox.
+    """Where to search: the first `count` messages of some columns that are aligned and ascend by UID.
 
-    ``flag_mask`` gives the bit of a flag's name, 0 for one that no message has; ``recent`` is the bit that marks
-    \\Recent in ``messages.flags``.
+    The columns may grow at their ends while the search goes on, and flags may change. ``flags`` are of 64 bits each,
+    ``internaldates`` Unix seconds, ``recent`` the positions, from 0, of what is \\Recent in the session that asks.
+    ``flag_mask`` gives the one bit of a flag's name, 0 for one that no message has.
     """
 
-    messages: Messages
+    count: int
+    uids: array[int]
+    flags: array[int]
+    octets: array[int]
+    internaldates: array[int]
+    objects: Sequence[ObjectId]
+    recent: Sequence[range]
     flag_mask: Callable[[bytes], int]
-    recent: int
 
 
 class Columns(Protocol):
-    """What was kept of a message at delivery: decoded, folded text, and the Date field's wall clock."""
+    """What was kept of a message at delivery: decoded, folded text."""
 
-    @property
-    def sent_us(self) -> int | None: ...
     @property
     def subject(self) -> str: ...
     @property
@@ -58,6 +46,12 @@ class Columns(Protocol):
 
 class Sources(Protocol):
     """Reads for a bounded number of objects; an object that is gone, or damaged, is missing from the answer."""
+
+    async def sent_days(self) -> Sequence[int]:
+        """The day of each message's Date field by its own clock, counted from 1 January 1970, for the whole scope.
+
+        Without a Date field it is UNDATED (:mod:`lightmail.mime.dates`).
+        """
 
     async def columns(self, objects: Sequence[ObjectId]) -> Mapping[ObjectId, Columns]:
         """The rendered columns."""
