@@ -7,15 +7,18 @@ import asyncio
 import importlib
 import subprocess
 import sys
+import time
 import urllib.parse
 from pathlib import Path
 
 from bench import cpu, report
+from bench.figures import Figures
+from bench.goals import goal_table
 from bench.jobs import JOBS
 from bench.model import Row, Settings, Target
-from bench.workloads import NAMED_ONLY, WORKLOADS
+from bench.workloads import ONCE, WORKLOADS
 
-_SIZES = ("count", "cycles", "deliveries", "connections", "octets", "idle", "changes", "huge", "large")
+_SIZES = ("count", "cycles", "deliveries", "connections", "octets", "idle", "crowd", "changes", "huge", "large")
 
 
 def main() -> None:
@@ -37,22 +40,35 @@ def main() -> None:
     else:
         targets = [_target(spec, arguments.pid, arguments.restart) for spec in arguments.target]
         rows = asyncio.run(_rounds(targets, names, settings, arguments.rounds))
-    text = report.conditions(targets, settings, arguments.rounds) + "\n"
-    text += report.table(rows, targets[0].name) + "\n" + report.stage_table(rows)
+    figures = Figures(rows, targets[0].name)
+    parts = [
+        report.conditions(targets, settings, arguments.rounds),
+        report.table(figures),
+        goal_table(figures, targets[0].name),
+        report.stage_table(rows),
+    ]
+    text = "\n".join(part for part in parts if part)
     print(text)
     if arguments.out:
         Path(arguments.out).write_text(text)
 
 
 async def _rounds(targets: list[Target], names: list[str], settings: Settings, rounds: int) -> list[Row]:
-    """All workloads, the targets in turn within each round, so that a drifting machine hits all of them."""
+    """All workloads, the targets in turn within each round, so that a drifting machine hits all of them.
+
+    Every other round has them in the opposite order: whatever follows on something does so half of the time only.
+    """
+    began = time.monotonic()
     rows: list[Row] = []
     for number in range(rounds):
         for name in names:
-            for target in targets:
+            if number and name in ONCE:
+                continue
+            for target in targets if number % 2 == 0 else reversed(targets):
                 async for row in WORKLOADS[name](target, settings):
                     rows.append(row)
-                    print(f"round {number + 1}: {target.name}: {row.workload}", file=sys.stderr, flush=True)
+                    at = f"{time.monotonic() - began:.0f} s"
+                    print(f"{at}: round {number + 1}: {target.name}: {row.workload}", file=sys.stderr, flush=True)
     return rows
 
 
@@ -117,10 +133,10 @@ def _parser() -> argparse.ArgumentParser:
         default=[],
         help="load: NAME=COMMAND that restarts it and returns when it serves and its pid files are written",
     )
-    usual = ",".join(name for name in WORKLOADS if name not in NAMED_ONLY)
-    parser.add_argument("--workloads", default=usual, help=f"{usual}; {', '.join(NAMED_ONLY)} where it is named")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--out", help="write the table to this file too")
+    usual = ",".join(WORKLOADS)
+    parser.add_argument("--workloads", default=usual, help=f"which of {usual}; seed is always there")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--out", help="write the report to this file too: Markdown")
     defaults = Settings()
     for name in _SIZES:
         parser.add_argument(f"--{name}", type=int, default=getattr(defaults, name))

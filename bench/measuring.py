@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 
-from bench import cpu, stages, stalls
+from bench import cpu, stages, stalls, trips
 from bench.model import Row, Target
 from bench.wire import Imap, WrongAnswer
 
@@ -42,6 +42,7 @@ async def measured(name: str, target: Target, operations: int, work: Callable[[]
         spent,
         stall=stalls.longest_ms(stalls.buckets(page), stalls.buckets(after)),
         stages=stages.milliseconds(stages.totals(page), stages.totals(after)),
+        trips=(trips.total(after) - trips.total(page)) / operations if after else None,
     )
 
 
@@ -76,7 +77,11 @@ async def fresh(target: Target) -> None:
     target.pids[""] = await asyncio.to_thread(target.restart)
     session = await login(target, mailbox=None)
     await session.logout()
-    # Its helpers start still when it serves already.
+    await settled(target)  # its helpers start still when it serves already
+
+
+async def settled(target: Target) -> None:
+    """Wait, for some seconds at most, until the mail server has nothing more to do."""
     before, spent = -1.0, cpu.seconds(target.pids[""])
     deadline = time.monotonic() + _SETTLE_SECONDS
     while spent - before > _QUIET_CPU_SECONDS and time.monotonic() < deadline:
@@ -99,6 +104,12 @@ async def empty(target: Target, user: str) -> None:
         await session.command(b"STORE 1:* +FLAGS.SILENT (\\Deleted)")
         await session.command(b"EXPUNGE")
     await session.logout()
+
+
+async def made(session: Imap, mailbox: str) -> None:
+    """Make a mailbox, where it is not there yet."""
+    if mailbox.encode() not in await session.command(b'LIST "" ' + mailbox.encode()):
+        await session.command(b"CREATE " + mailbox.encode())
 
 
 async def anew(session: Imap, mailboxes: list[str]) -> None:

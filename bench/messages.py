@@ -18,24 +18,33 @@ WORDS = (
     "together tomorrow traffic update village weather website winter window yesterday"
 ).split()
 NAMES = ("Ada Byron", "Grace Murray", "Mary Ross", "Karen Jones", "Jürgen Müller", "Zoë Núñez", "Li Wei", "Olu Ade")
+# A word that few texts have.
+NEEDLE = "quincunx"
 _EPOCH = datetime(2025, 1, 6, 8, 0, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
 class Facts:
-    """What a search can ask of a message: the sender's address, the subject, the Date field."""
+    """What a search can ask of a message: the sender's address, the subject, the Date field, its size."""
 
     sender: str
     subject: str
     date: datetime
+    octets: int
 
 
 @cache
 def facts(seed: int, number: int) -> Facts:
     """What is true of message `number` of `seed`."""
-    header = message(seed, number).partition(b"\r\n\r\n")[0].decode()
+    octets = message(seed, number)
+    header = octets.partition(b"\r\n\r\n")[0].decode()
     fields = dict(re.findall(r"^(From|Subject): ([^\r]*)", header, re.MULTILINE))
-    return Facts(fields["From"].partition("<")[2].rstrip(">"), fields["Subject"], _when(number))
+    return Facts(fields["From"].partition("<")[2].rstrip(">"), fields["Subject"], _when(number), len(octets))
+
+
+def has_needle(number: int) -> bool:
+    """Whether a message's text has the word NEEDLE in it, in one of its lines."""
+    return number % 97 == 13
 
 
 def kind(number: int) -> str:
@@ -57,6 +66,8 @@ def message(seed: int, number: int, octets: int = 0) -> bytes:
     rng = random.Random(seed * 1_000_003 + number)
     subtype = kind(number) if not octets else "plain"
     text = _paragraphs(rng, octets - 700 if octets else min(int(rng.lognormvariate(8.3, 0.8)), 100_000))
+    if has_needle(number) and not octets:
+        text += f"It is the {NEEDLE} of the matter.\r\n"
     header, body = _body(rng, subtype, text, number)
     fields = [*_trace(rng, number), *_fields(rng, seed, number), *header]
     return ("\r\n".join(fields) + "\r\n\r\n").encode() + body

@@ -41,7 +41,7 @@ class Settings:
     """How much of everything: `count` messages in the mailbox, `octets` a delivered message.
 
     `changes` messages are copied, moved and expunged at a time, `huge` are in the mailbox that is only opened cold,
-    `large` octets in the one message that is.
+    `large` octets in the one message that is. `idle` connections wait on every server, `crowd` on LightMail only.
     """
 
     seed: int = 1
@@ -51,6 +51,7 @@ class Settings:
     connections: int = 20
     octets: int = 10_240
     idle: int = 500
+    crowd: int = 10_000
     changes: int = 1_000
     huge: int = 100_000
     large: int = 50 * 1024 * 1024
@@ -58,10 +59,11 @@ class Settings:
 
 @dataclass(frozen=True)
 class Row:
-    """One figure: CPU seconds by role over `operations`, in `wall` seconds; or `kib` of memory, or `ms` of waiting.
+    """One figure: CPU seconds by role over `operations`, in `wall` seconds; what else was seen is in `also`, by unit.
 
     ``stall`` is the longest stall of the reactor in ms, as the upper edge of its bucket; ``stages`` are the mean
-    milliseconds of each stage of a delivery. Both only where the server tells.
+    milliseconds of each stage of a delivery; ``trips`` are round trips to the database an operation. All of them only
+    where the server tells.
     """
 
     workload: str
@@ -69,10 +71,10 @@ class Row:
     operations: int
     wall: float
     cpu: dict[str, float]
-    kib: float | None = None
-    ms: float | None = None
+    also: dict[str, float] = field(default_factory=dict)
     stall: float | None = None
     stages: dict[str, float] = field(default_factory=dict)
+    trips: float | None = None
 
 
 Workload = Callable[[Target, Settings], AsyncIterator[Row]]

@@ -1,15 +1,16 @@
-"""Rows of several rounds to one table: medians, and ratios from each round's own pair."""
+"""The report of a run: where its figures come from, what each row came to, and where deliveries spent their time."""
 
 from __future__ import annotations
 
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
 
+from bench.figures import Figures
 from bench.model import Row, Settings, Target
 from bench.stages import STAGES
 
@@ -18,21 +19,21 @@ _HEAD = (
     "| --- | --- | --: | --: | --: | --: | --: | --: | --: |\n"
 )
 
+# Of what asks its database seldom, nobody wants to know how often.
+_TOLD_TRIPS = 0.05
 
-def table(rows: list[Row], first: str) -> str:
-    """A Markdown table; ratios are against the target named `first`, which was measured in the same round.
+
+def table(figures: Figures) -> str:
+    """A Markdown table; ratios are against the first target, which was measured in the same round.
 
     "× CPU" is of the mail server's processes alone, "× sum" counts the database and the object store too. "stall ms" is
     the longest time of all rounds that the reactor kept somebody waiting, as the upper edge of its bucket.
     """
-    names = list(dict.fromkeys(row.target for row in rows))
     lines = []
-    for workload in dict.fromkeys(row.workload for row in rows):
-        base = [row for row in rows if row.workload == workload and row.target == first]
-        for name in names:
-            own = [row for row in rows if row.workload == workload and row.target == name]
-            if own:
-                lines.append("| " + " | ".join([workload, name, *_cells(own, base)]) + " |\n")
+    for workload in figures.workloads:
+        for target in figures.targets:
+            if figures.rows(workload, target):
+                lines.append("| " + " | ".join([workload, target, *_cells(figures, workload, target)]) + " |\n")
     return _HEAD + "".join(lines)
 
 
@@ -59,53 +60,39 @@ def conditions(targets: Sequence[Target], settings: Settings, rounds: int) -> st
     return "\n".join(lines) + "\n"
 
 
-def _cells(own: list[Row], base: list[Row]) -> list[str]:
-    stalls = [row.stall for row in own if row.stall is not None]
-    stall = f"≤ {max(stalls):g}" if stalls else ""
+def _cells(figures: Figures, workload: str, target: str) -> list[str]:
+    own = figures.rows(workload, target)
+    longest = figures.stall_ms(workload, target)
+    last = [f"≤ {longest:g}" if longest is not None else "", _also(figures, workload, target)]
     if not own[0].cpu:
-        return ["", "", "", "", "", stall, _also(own)]
+        return ["", "", "", "", "", *last]
     roles = "; ".join(
         f"{role or 'server'} {median(row.cpu[role] for row in own) / own[0].operations * 1e6:.1f}"
         for role in own[0].cpu
     )
-    several = len(own[0].cpu) > 1
     return [
         roles,
-        _ratio(own, base, _server_cpu),
-        _ratio(own, base, _all_cpu) if several else "",
-        f"{median(_rate(row) for row in own):.0f}",
-        _ratio(own, base, _rate),
-        stall,
-        _also(own),
+        _ratio(figures.cpu_ratio(workload, target)),
+        _ratio(figures.sum_ratio(workload, target)),
+        f"{median(row.operations / row.wall for row in own):.0f}",
+        _ratio(figures.rate_ratio(workload, target)),
+        *last,
     ]
 
 
-def _server_cpu(row: Row) -> float:
-    return row.cpu[""] / row.operations
+def _ratio(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
 
 
-def _all_cpu(row: Row) -> float:
-    """A database or an object store that a server needs is part of its price."""
-    return sum(row.cpu.values()) / row.operations
-
-
-def _rate(row: Row) -> float:
-    return row.operations / row.wall
-
-
-def _also(own: list[Row]) -> str:
-    if own[0].kib is not None:
-        return f"{median(row.kib or 0.0 for row in own):.0f} KiB"
-    if own[0].ms is not None:
-        return f"{median(row.ms or 0.0 for row in own):.1f} ms"
-    return ""
-
-
-def _ratio(own: list[Row], base: list[Row], figure: Callable[[Row], float]) -> str:
-    if "" not in own[0].cpu or not base or "" not in base[0].cpu:
-        return ""
-    ratios = [figure(a) / figure(b) for a, b in zip(own, base, strict=False) if figure(b)]
-    return f"{median(ratios):.2f}" if ratios else ""
+def _also(figures: Figures, workload: str, target: str) -> str:
+    said = []
+    for unit in figures.rows(workload, target)[0].also:
+        value = figures.also(workload, target, unit)
+        said.append(f"{value:.1f} {unit}" if unit == "ms" else f"{value:.0f} {unit}")
+    trips = figures.trips(workload, target)
+    if trips is not None and trips >= _TOLD_TRIPS:
+        said.append(f"{trips:.1f} trips")
+    return ", ".join(said)
 
 
 def _machine() -> str:

@@ -31,6 +31,7 @@ DOMAIN = "bench.example"
 # No writer process, which is the default where a server has one core.
 _THREADS: dict[str, object] = {"writer_processes": 0}
 # One benchmark machine is every user's address at once.
+_IMAP = {"max_connections": 15_000}
 _LIMITS = {"connections_per_user_and_address": 10_000, "connections_per_address_before_login": 10_000}
 
 
@@ -111,7 +112,7 @@ class Stacks:
     def _lightmail(
         self, home: Path, sections: dict[str, dict[str, object]], roles: dict[str, list[int]], about: str
     ) -> Target:
-        server = MailServer(home, {"limits": _LIMITS, "logging": {"level": "warn"}, **sections})
+        server = MailServer(home, {"imap": _IMAP, "limits": _LIMITS, "logging": {"level": "warn"}, **sections})
         server.cli("migrate")
         server.cli("domain", "add", DOMAIN)
         for user in ("bench", *self._scratch):

@@ -5,11 +5,11 @@ A workload checks what it received after the clock has stopped; a wrong answer r
 
 from bench.model import Workload
 from bench.workloads.arriving import append, deliver, large, seed
-from bench.workloads.bodies import bodies, pop3
+from bench.workloads.bodies import bodies, pop3, ranges
 from bench.workloads.changes import copies, store
 from bench.workloads.listing import cold, huge, listing, logins, select
 from bench.workloads.searches import search
-from bench.workloads.waiting import idle, latency
+from bench.workloads.waiting import crowd, idle, latency
 
 WORKLOADS: dict[str, Workload] = {
     "seed": seed,
@@ -18,6 +18,7 @@ WORKLOADS: dict[str, Workload] = {
     "listing": listing,
     "cold": cold,
     "bodies": bodies,
+    "ranges": ranges,
     "pop3": pop3,
     "store": store,
     "copies": copies,
@@ -26,9 +27,10 @@ WORKLOADS: dict[str, Workload] = {
     "search": search,
     "latency": latency,
     "idle": idle,
+    "crowd": crowd,
     "large": large,
     "huge": huge,
 }
 
-# What takes minutes or fills disks is measured only when it is named.
-NAMED_ONLY = ("huge",)
+# Memory is what it is in the first round.
+ONCE = ("idle", "crowd")

@@ -125,5 +125,5 @@ async def large(target: Target, settings: Settings) -> AsyncIterator[Row]:
         before = {pid: cpu.peak_kib(pid) for pid in pids}
         row = await measured(name, target, 1, work)
         grown = sum(cpu.peak_kib(pid) - before[pid] for pid in pids if pid in cpu.tree(target.pids[""]))
-        yield replace(row, kib=float(grown))
+        yield replace(row, also={"KiB": float(grown)})
     await empty(target, user)

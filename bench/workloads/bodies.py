@@ -1,16 +1,18 @@
-"""Whole messages over IMAP and POP3: in one set, pipelined, and one command each. Every octet is checked."""
+"""Messages over IMAP and POP3: whole, in one set, pipelined and one command each; and in pieces. Every octet counts."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-from bench.measuring import WINDOW, login, measured
+from bench.measuring import WINDOW, empty, fresh_seeds, login, measured
 from bench.messages import message
 from bench.model import Row, Settings, Target
 from bench.wire import Pop3, WrongAnswer, fetch_items
 
 _SET = 2_000
 _SINGLY = 500
+_PIECE = 64 << 10
+_LARGE = 8 << 20
 
 
 async def bodies(target: Target, settings: Settings) -> AsyncIterator[Row]:
@@ -53,6 +55,30 @@ def _check(settings: Settings, found: list[bytes], wanted: int) -> None:
         # POP3 servers may end the last line of a message that does not.
         if body.rstrip(b"\r\n") != message(settings.seed, number).rstrip(b"\r\n"):
             raise WrongAnswer(f"message {number} differs from what was appended")
+
+
+async def ranges(target: Target, settings: Settings) -> AsyncIterator[Row]:
+    """A message too large for a phone, in pieces: FETCH BODY.PEEK[]<n.65536>, one after the other."""
+    user = target.scratch[0]
+    await empty(target, user)
+    octets = min(_LARGE, settings.large)
+    body = message(next(fresh_seeds), 1, octets)
+    session = await login(target, user, None)
+    await session.append("INBOX", body)
+    await session.command(b"SELECT INBOX")
+    starts = range(0, len(body), _PIECE)
+    got: list[bytes] = []
+
+    async def in_pieces() -> None:
+        for start in starts:
+            got.append(await session.command(b"FETCH 1 (BODY.PEEK[]<%d.%d>)" % (start, _PIECE)))
+
+    row = await measured(f"FETCH 64 KiB pieces of {octets >> 20} MiB", target, len(starts), in_pieces)
+    if b"".join(fetch_items(answer)[0][1][0] for answer in got) != body:
+        raise WrongAnswer(f"{target.name}: the pieces of a message are not the message")
+    await session.logout()
+    await empty(target, user)
+    yield row
 
 
 async def pop3(target: Target, settings: Settings) -> AsyncIterator[Row]:

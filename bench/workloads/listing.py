@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import AsyncIterator
 
-from bench.measuring import exists, fresh, login, measured
+from bench.measuring import exists, fresh, login, made, measured
 from bench.messages import kind, message_id
 from bench.model import Row, Settings, Target
 from bench.wire import Imap, WrongAnswer, fetch_items
@@ -107,8 +107,7 @@ async def huge(target: Target, settings: Settings) -> AsyncIterator[Row]:
 async def _grow(target: Target, settings: Settings) -> None:
     """Fill the huge mailbox with copies of INBOX; nothing to do where they are there."""
     session = await login(target, mailbox=None)
-    if _HUGE.encode() not in await session.command(b'LIST "" ' + _HUGE.encode()):
-        await session.command(b"CREATE " + _HUGE.encode())
+    await made(session, _HUGE)
     missing = settings.huge - exists(await session.command(b"EXAMINE " + _HUGE.encode()))
     await session.command(b"EXAMINE INBOX")
     while missing > 0:

@@ -7,12 +7,13 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 from bench.measuring import login, measured
-from bench.messages import Facts, facts
+from bench.messages import NEEDLE, Facts, facts, has_needle
 from bench.model import Row, Settings, Target
 from bench.wire import WrongAnswer
 
-# So often is each asked in one measurement.
+# So often is each asked in one measurement, unless it reads every message.
 _TIMES = 5
+_LARGER = 100_000
 _SEEN_EVERY = 3
 
 
@@ -21,6 +22,7 @@ class _Question:
     name: str
     key: bytes
     holds: Callable[[int, Facts], bool]
+    times: int = _TIMES
 
 
 def _questions(settings: Settings) -> list[_Question]:
@@ -39,11 +41,13 @@ def _questions(settings: Settings) -> list[_Question]:
             f'FROM "{sender}" SUBJECT "{word}"'.encode(),
             lambda _, mail: mail.sender == sender and word in mail.subject,
         ),
+        _Question("SEARCH LARGER", b"LARGER %d" % _LARGER, lambda _, mail: mail.octets > _LARGER),
+        _Question("SEARCH BODY", f'BODY "{NEEDLE}"'.encode(), lambda number, _: has_needle(number), times=1),
     ]
 
 
 async def search(target: Target, settings: Settings) -> AsyncIterator[Row]:
-    """By flag, by date, and by sender and subject. An operation is one search."""
+    """By flag, by date, by sender and subject, by size, by what texts say. An operation is one search."""
     session = await login(target)
     await session.command(b"STORE 1:* -FLAGS.SILENT (\\Seen)")
     seen = ",".join(str(number + 1) for number in range(0, settings.count, _SEEN_EVERY))
@@ -53,10 +57,10 @@ async def search(target: Target, settings: Settings) -> AsyncIterator[Row]:
         answers: list[bytes] = []
 
         async def ask(question: _Question = question, answers: list[bytes] = answers) -> None:
-            for _ in range(_TIMES):
+            for _ in range(question.times):
                 answers.append(await session.command(b"SEARCH " + question.key))
 
-        row = await measured(question.name, target, _TIMES, ask)
+        row = await measured(question.name, target, question.times, ask)
         wanted = [number + 1 for number, mail in enumerate(truth) if question.holds(number, mail)]
         for answer in answers:
             found = [int(each) for line in re.findall(rb"\* SEARCH([ \d]*)", answer) for each in line.split()]

@@ -9,18 +9,24 @@ from dataclasses import replace
 from statistics import median
 
 from bench import cpu
-from bench.measuring import empty, fresh_seeds, login, measured
+from bench.measuring import empty, fresh_seeds, login, made, measured, settled, share
 from bench.messages import message
 from bench.model import Row, Settings, Target
 from bench.wire import Imap, Lmtp, stuff
 
-_AT_MOST = 20
+_AT_MOST = 10
+# Clients of a crowd that come at the same time.
+_AT_ONCE = 20
 # Further apart than any server gathers changes before it tells them.
 _APART_SECONDS = 0.1
 
 
-async def _idling(target: Target, user: str) -> Imap:
-    session = await login(target, user)
+async def _idling(target: Target, user: str, mailbox: str = "INBOX") -> Imap:
+    """A session in IDLE, on a mailbox that it makes where there is none."""
+    session = await login(target, user, None)
+    if mailbox != "INBOX":
+        await made(session, mailbox)
+    await session.command(b"SELECT " + mailbox.encode())
     session.connection.send(b"i IDLE\r\n")
     await session.connection.until(b"+ ")
     return session
@@ -42,7 +48,33 @@ async def idle(target: Target, settings: Settings) -> AsyncIterator[Row]:
     for session in sessions:
         session.connection.close()
     await warm.logout()
-    yield Row("idle connection", target.name, settings.idle, wall, {}, kib=grown / settings.idle)
+    yield Row("idle connection", target.name, settings.idle, wall, {}, also={"KiB": grown / settings.idle})
+
+
+async def crowd(target: Target, settings: Settings) -> AsyncIterator[Row]:
+    """What very many connections take in one process, each in IDLE on a mailbox of its own. LightMail only: a server
+    that has a process for each would fill the machine."""
+    if target.metrics is None:
+        return
+    main = target.pids[""][0]
+    before = cpu.own_resident_kib(main)
+    sessions: list[Imap] = []
+
+    async def come(_worker: int, numbers: list[int]) -> None:
+        for number in numbers:
+            user, place = target.scratch[number % len(target.scratch)], number // len(target.scratch)
+            sessions.append(await _idling(target, user, f"bench-crowd-{place}"))
+
+    started = time.perf_counter()
+    await share(_AT_ONCE, settings.crowd, come)
+    wall = time.perf_counter() - started
+    await asyncio.sleep(1)
+    held = cpu.own_resident_kib(main)
+    for session in sessions:
+        session.connection.close()
+    also = {"MB": held * 1024 / 1e6, "KiB each": (held - before) / settings.crowd}
+    yield Row(f"{settings.crowd} idle sessions", target.name, settings.crowd, wall, {}, also=also)
+    await settled(target)  # it notices that all of them are gone
 
 
 async def latency(target: Target, settings: Settings) -> AsyncIterator[Row]:
@@ -76,4 +108,4 @@ async def latency(target: Target, settings: Settings) -> AsyncIterator[Row]:
     await postman.quit()
     session.connection.close()
     await empty(target, user)
-    yield replace(row, ms=median(waited) * 1000)
+    yield replace(row, also={"ms": median(waited) * 1000})

@@ -6,6 +6,7 @@ import asyncio
 from dataclasses import replace
 
 from bench import report
+from bench.figures import Figures
 from bench.model import Row, Settings, Target
 from bench.stack import Stacks
 from bench.workloads import WORKLOADS
@@ -17,6 +18,7 @@ SIZES = Settings(
     connections=3,
     octets=2_000,
     idle=3,
+    crowd=4,
     changes=5,
     huge=30,
     large=1 << 20,
@@ -43,6 +45,7 @@ def test_every_workload_runs_and_is_reported() -> None:
     # The server's own page was read: work was observed, and deliveries have stages.
     assert [row.workload for row in rows if row.stall is not None]
     assert all(row.stages for row in rows if row.workload.startswith("LMTP"))
-    table = report.table(rows, "embedded")
-    assert table.count("\n") == len(rows) + 2
+    figures = Figures(rows, "embedded")
+    assert report.table(figures).count("\n") == len(rows) + 2
+    assert figures.trips("STORE of one", "embedded") is not None
     assert "synchronous = FULL" in report.conditions(targets, SIZES, 1)

@@ -10,8 +10,10 @@ from email.parser import BytesHeaderParser
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from bench import cpu, report, stalls
-from bench.messages import facts, kind, message, message_id
+from bench import cpu, report, stalls, trips
+from bench.figures import Figures
+from bench.goals import goal_table
+from bench.messages import NEEDLE, facts, has_needle, kind, message, message_id
 from bench.model import Row
 from lightmail import metrics
 
@@ -68,7 +70,7 @@ def test_ratios_are_of_the_servers_alone_and_of_all_that_they_need() -> None:
         Row("SELECT", "second", 10, 2.0, {"": 0.5, "mariadb": 1.0}, stall=20),
         Row("SELECT", "second", 10, 2.0, {"": 0.5, "mariadb": 1.0}, stall=50),
     ]
-    lines = report.table(rows, "first").splitlines()
+    lines = report.table(Figures(rows, "first")).splitlines()
     assert lines[2] == "| SELECT | first | server 100000.0 | 1.00 |  | 10 | 1.00 |  |  |"
     assert lines[3] == "| SELECT | second | server 50000.0; mariadb 100000.0 | 0.50 | 1.50 | 5 | 0.50 | ≤ 50 |  |"
 
@@ -85,3 +87,33 @@ def test_what_is_said_of_a_message_is_true_of_it(number: int) -> None:
     assert told.sender in header["From"]
     assert told.date.strftime("%d %b %Y %H:%M:%S") in header["Date"]
     assert re.search(rb"(?<!\r)\n", octets) is None
+    assert told.octets == len(octets)
+
+
+def test_few_texts_have_the_needle() -> None:
+    assert [number for number in range(200) if NEEDLE.encode() in message(3, number)] == [13, 110]
+    assert all(has_needle(number) for number in (13, 110))
+
+
+def test_what_was_wanted_stands_beside_what_was_reached_and_misses_are_bold() -> None:
+    rows = [
+        Row("STORE of one", "dovecot", 10, 1.0, {"": 1.0}),
+        Row("STORE of one", "ours", 10, 2.0, {"": 3.0, "mariadb": 3.0}, trips=3.0, stall=75),
+        Row("EXISTS to an idle client", "ours", 10, 2.0, {}, also={"ms": 2.54}),
+        Row("login, SELECT, logout", "dovecot", 10, 1.0, {"": 1.0}),
+        Row("login, SELECT, logout", "ours", 10, 0.5, {"": 0.5}),
+    ]
+    assert goal_table(Figures(rows, "dovecot"), "dovecot").splitlines() == [
+        "| row | wanted | ours |",
+        "| --- | --- | --: |",
+        "| STORE of one | trips ≤ 3, × CPU ≤ 2.5, × sum ≤ 7, stall ms ≤ 50 | 3, **3.00**, 6.00, **75** |",
+        "| EXISTS to an idle client | ms ≤ 20, stall ms ≤ 50 | 2.54, – |",
+        "| login, SELECT, logout | × CPU ≤ 0.5, × rate ≥ 1, stall ms ≤ 50 | 0.50, 2.00, – |",
+    ]
+
+
+def test_the_server_counts_its_round_trips() -> None:
+    metrics.DATABASE_ROUND_TRIPS.labels("bench").inc(0)
+    before = trips.total(generate_latest(metrics.REGISTRY).decode())
+    metrics.DATABASE_ROUND_TRIPS.labels("bench").inc(3)
+    assert trips.total(generate_latest(metrics.REGISTRY).decode()) - before == 3
