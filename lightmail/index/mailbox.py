@@ -15,8 +15,10 @@ from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from lightmail.index.chunks import ChunkRef
 from lightmail.index.columns import OCTETS_PER_MESSAGE, Columns, Row
 from lightmail.index.keywords import Keywords
+from lightmail.index.snapshot import Root
 from lightmail.model import SEEN, AccountId, MailboxId
 from lightmail.store.messages import Changes, Snapshot
 
@@ -44,6 +46,9 @@ class MailboxIndex:
     ``columns`` are the arrays, ascending by UID. ``tick`` moves whenever anything changed. ``unseen`` and ``octets``
     are sums over all messages. ``highest_modseq`` and ``keyword_version`` are what to read further changes from;
     ``recent_uid`` is the last UID that any session has claimed as \\Recent.
+
+    ``snapshot`` is the key of the root that holds this index as it was before its last ``drift`` changes, None where
+    there is none; ``chunk_refs`` are the chunks that go with it.
     """
 
     __slots__ = (
@@ -52,7 +57,9 @@ class MailboxIndex:
         "_log_start",
         "_seen_prefix",
         "account",
+        "chunk_refs",
         "columns",
+        "drift",
         "epoch",
         "expunges",
         "highest_modseq",
@@ -61,6 +68,7 @@ class MailboxIndex:
         "mailbox",
         "octets",
         "recent_uid",
+        "snapshot",
         "tick",
         "uidnext",
         "uidvalidity",
@@ -82,10 +90,46 @@ class MailboxIndex:
         self.tick = 0
         self.unseen = 0
         self.octets = 0
+        self.snapshot: str | None = None
+        self.chunk_refs: tuple[ChunkRef, ...] = ()
+        self.drift = 0
         self._last_uid = 0
         self._log = array("I")
         self._log_start = 0
         self._seen_prefix = 0
+
+    @classmethod
+    def restored(cls, account: AccountId, root: Root, key: str) -> MailboxIndex:
+        """The index that a snapshot holds, whose columns it takes over; what has changed since is still to be read."""
+        index = cls(account, root.mailbox)
+        index.epoch, index.uidvalidity, index.uidnext = root.epoch, root.uidvalidity, root.uidnext
+        index.recent_uid, index.highest_modseq = root.recent_uid, root.modseq
+        index.keyword_version = root.keyword_version
+        if root.keywords:
+            index.keywords = Keywords(root.keywords)
+        index.columns = root.columns
+        index.unseen, index.octets = root.unseen, root.octets
+        index._last_uid = root.columns.uids[-1] if root.columns.uids else 0
+        index.snapshot, index.chunk_refs = key, root.chunks
+        return index
+
+    def root(self, account: bytes, chunks: Sequence[ChunkRef]) -> Root:
+        """A copy of the index as it is now, for a snapshot; `account` is the uuid. 1 ms for 100,000 messages."""
+        return Root(
+            account=account,
+            mailbox=self.mailbox,
+            epoch=self.epoch,
+            uidvalidity=self.uidvalidity,
+            uidnext=self.uidnext,
+            modseq=self.highest_modseq,
+            recent_uid=self.recent_uid,
+            keyword_version=self.keyword_version,
+            keywords=self.keywords.named,
+            unseen=self.unseen,
+            octets=self.octets,
+            columns=self.columns.first(len(self)),
+            chunks=tuple(chunks),
+        )
 
     def __len__(self) -> int:
         return len(self.columns.uids)
@@ -224,6 +268,7 @@ class MailboxIndex:
 
     def _log_changes(self, uids: array[int]) -> None:
         self._log.extend(uids)
+        self.drift += len(uids)
         self.tick += 1
         if len(self._log) > 2 * _LOG_ENTRIES:
             surplus = len(self._log) - _LOG_ENTRIES
@@ -233,6 +278,7 @@ class MailboxIndex:
     def _append(self, rows: list[Row]) -> None:
         self.columns.extend(rows)
         self._last_uid = rows[-1][1]
+        self.drift += len(rows)
         self.unseen += sum(not row[3] & SEEN for row in rows)
         self.octets += sum(row[4] for row in rows)
         self.tick += 1
@@ -241,6 +287,7 @@ class MailboxIndex:
         positions = sorted({position for uid in uids if (position := self.position(uid)) >= 0})
         if not positions:
             return
+        self.drift += len(positions)
         old = self.columns
         gone = array("I", [old.uids[position] for position in positions])
         self.unseen -= sum(not old.flags[position] & SEEN for position in positions)

@@ -9,12 +9,12 @@ from typing import Any, Final, TypeAlias
 from lightmail.errors import MailError, NoSuchMailbox
 from lightmail.flights import Flight
 from lightmail.index.columns import Row
+from lightmail.index.loading import Loader, RootReader
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.metrics import CACHE_HITS
-from lightmail.model import Account, AccountId, Mailbox, MailboxId
+from lightmail.model import Account, Mailbox, MailboxId
 from lightmail.notify.hints import Notifier, Watch
 from lightmail.store import epochs
-from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
 from lightmail.store.faults import Forgotten
 from lightmail.store.mailboxes import modseqs_txn
@@ -61,8 +61,11 @@ class Indexes:
     whoever comes anew gets a new one, which also has what came back.
     """
 
-    def __init__(self, database: Database, notifier: Notifier, octets: int, *, reactor: Any) -> None:
+    def __init__(
+        self, database: Database, notifier: Notifier, octets: int, *, reactor: Any, roots: RootReader | None = None
+    ) -> None:
         self._database = database
+        self._loader = Loader(database, roots)
         self._notifier = notifier
         self._bound = octets
         self._reactor = reactor
@@ -87,6 +90,10 @@ class Indexes:
                     await self.refresh(index, force=True)
         return found
 
+    def settled(self) -> list[MailboxIndex]:
+        """The indexes of this process that nothing is being read into, held or not."""
+        return [entry.index for entry in self._entries.values() if entry.index is not None and entry.flight is None]
+
     def _held(self, mailbox: MailboxId) -> MailboxIndex | None:
         """The index of a mailbox, if it is loaded and somebody holds it."""
         entry = self._entries.get(mailbox)
@@ -103,7 +110,7 @@ class Indexes:
                 hit = entry.index is not None
                 CACHE_HITS.labels("index", "hit" if hit else "miss").inc()
                 # Not `or`: an index without messages is false.
-                index = entry.index if entry.index is not None else await self._loaded(entry, account.id, mailbox.id)
+                index = entry.index if entry.index is not None else await self._loaded(entry, account, mailbox)
                 entry.wanted = max(entry.wanted, mailbox.highest_modseq)
                 await self.refresh(index)
             except BaseException:
@@ -148,15 +155,15 @@ class Indexes:
         entry.flight = None
         entry.ended = entry.begun
 
-    async def _loaded(self, entry: _Entry, account: AccountId, mailbox: MailboxId) -> MailboxIndex:
-        """The index, read whole once for all who wait for it."""
+    async def _loaded(self, entry: _Entry, account: Account, mailbox: Mailbox) -> MailboxIndex:
+        """The index, loaded once for all who wait for it."""
         if entry.loading is None:
             entry.loading = Flight(self._load(entry, account, mailbox))
         return await entry.loading.result()
 
-    async def _load(self, entry: _Entry, account: AccountId, mailbox: MailboxId) -> MailboxIndex:
+    async def _load(self, entry: _Entry, account: Account, mailbox: Mailbox) -> MailboxIndex:
         try:
-            entry.index = await epochs.read(self._database, "index", _load_txn, account, mailbox)
+            entry.index = await self._loader.load(account, mailbox)
             return entry.index
         finally:
             entry.loading = None
@@ -245,13 +252,6 @@ class Indexes:
             oldest = next(iter(self._idle))
             self._idle_octets -= self._idle.pop(oldest).octets
             del self._entries[oldest]
-
-
-def _load_txn(cursor: Cursor, account: AccountId, mailbox: MailboxId) -> MailboxIndex:
-    """A mailbox's index; it is built where it is read, in a thread."""
-    index = MailboxIndex(account, mailbox)
-    index.replace(all_txn(cursor, mailbox))
-    return index
 
 
 def _sleep() -> None:

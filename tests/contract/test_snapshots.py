@@ -1,0 +1,393 @@
+"""Snapshots of indexes, over every database: with one or without, whatever is wrong with it, an index is the same."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lightmail.config import StorageConfig
+from lightmail.jobs.snapshots import SnapshotWriter
+from lightmail.model import Account, FlagMode
+from lightmail.objects.backends import ObjectStore
+from lightmail.objects.backends import open_store as open_objects
+from lightmail.operations import epochs, mailboxes, retire
+from lightmail.operations.expunge import expunge
+from lightmail.operations.flags import store_flags
+from lightmail.operations.purge import purge_messages
+from lightmail.store import epochs as stored_epochs
+from lightmail.store.collection import clock_txn
+from tests.support.reactor import call, run
+from tests.support.snapshotkit import Process, Site, facts, lookups, open_site
+from tests.support.storekit import BACKENDS, Store, fresh_config, open_store
+
+NONE: tuple[bytes, ...] = ()
+SEEN = (b"\\Seen",)
+TAGGED = (b"Project", b"\\Flagged")
+FLAGS = (NONE, SEEN, TAGGED, (b"\\Seen", b"later"))
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with fresh_config(request.param, tmp_path_factory.mktemp("rows")) as config, open_store(config) as opened:
+        yield opened
+
+
+@pytest.fixture
+def site(store: Store) -> Iterator[Site]:
+    with open_site(store, open_objects(StorageConfig(driver="memory"), None)) as opened:
+        yield opened
+
+
+def filled(store: Store, count: int = 12) -> Account:
+    """A new account with messages of all kinds in its INBOX, and gaps where some were expunged."""
+    account = store.account()
+    store.fill(account, "INBOX", [FLAGS[at % len(FLAGS)] for at in range(count)])
+    remove(store, account, [3, 7])
+    return account
+
+
+def remove(store: Store, account: Account, uids: list[int]) -> None:
+    """Expunge messages."""
+    flag(store, account, uids, (b"\\Deleted",))
+    run(expunge(store.tx, account, store.mailbox(account).id, uids))
+
+
+def flag(
+    store: Store, account: Account, uids: list[int], names: tuple[bytes, ...], mode: FlagMode = FlagMode.ADD
+) -> None:
+    run(store_flags(store.tx, account, store.mailbox(account).id, uids, mode, names))
+
+
+# --- present, absent, stale, damaged ---
+
+
+def test_an_index_from_a_snapshot_is_the_one_from_rows(site: Site) -> None:
+    account = filled(site.store)
+    assert site.process().write(account)
+    hits = lookups("hit")
+    assert site.cold(account) == site.rows(account)
+    assert lookups("hit") == hits + 1
+
+
+def test_what_changed_since_is_in_the_index(site: Site) -> None:
+    store, account = site.store, filled(site.store)
+    site.process().write(account)
+    store.fill(account, "INBOX", [SEEN, NONE])
+    flag(store, account, [1, 2], SEEN)
+    flag(store, account, [4], (b"brand-new",))
+    remove(store, account, [5, 13])
+    hits = lookups("hit")
+    assert site.cold(account) == site.rows(account)
+    assert lookups("hit") == hits + 1
+
+
+def test_a_small_mailbox_is_read_from_its_rows_at_once(site: Site) -> None:
+    account = filled(site.store)
+    missing = lookups("missing")
+    process = site.process(messages=500)
+    assert facts(process.load(account)) == site.rows(account)
+    assert lookups("missing") == missing
+
+
+def test_without_a_snapshot_the_rows_are_read(site: Site) -> None:
+    account = filled(site.store)
+    trips, missing = site.store.trips("index"), lookups("missing")
+    site.cold(account)
+    assert lookups("missing") == missing + 1
+    # The look for a snapshot, and one script.
+    if site.store.database.dialect == "mysql":
+        assert site.store.trips("index") == trips + 2
+
+
+def test_a_snapshot_whose_object_is_gone_costs_a_reading_of_the_rows(site: Site) -> None:
+    account = filled(site.store)
+    site.process().write(account)
+    pointer = site.pointer(account)
+    assert pointer is not None
+    site.objects.delete([pointer.key])
+    missing = lookups("missing")
+    assert site.cold(account) == site.rows(account)
+    assert lookups("missing") == missing + 1
+
+
+def damaged(data: bytes, at: int) -> bytes:
+    return data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :]
+
+
+def test_a_flipped_bit_anywhere_costs_a_reading_of_the_rows(site: Site) -> None:
+    account = filled(site.store)
+    site.process().write(account)
+    pointer, expected = site.pointer(account), site.rows(account)
+    assert pointer is not None
+    data = site.objects.read(pointer.key, 0, pointer.octets)
+    places = random.Random(4).sample(range(len(data)), 25)
+    for variant in [*(damaged(data, at) for at in places), data[:-1], data[: len(data) // 2], b"", data[8:]]:
+        site.objects.put(pointer.key, variant)
+        found = lookups("damaged")
+        assert site.cold(account) == expected
+        assert lookups("damaged") == found + 1
+    site.objects.put(pointer.key, data)
+    hits = lookups("hit")
+    assert site.cold(account) == expected
+    assert lookups("hit") == hits + 1
+
+
+def test_the_snapshot_of_another_mailbox_is_not_used(site: Site) -> None:
+    store, account, other = site.store, filled(site.store), filled(site.store, 5)
+    for each in (account, other):
+        site.process().write(each)
+    theirs = site.pointer(other)
+    assert theirs is not None
+    store.execute(
+        "UPDATE snapshots SET object_key = %s, octets = %s, sha256 = %s, epoch = %s, uidvalidity = %s, modseq = %s"
+        " WHERE mailbox = %s",
+        *(theirs.key.encode(), theirs.octets, theirs.sha256, theirs.epoch, theirs.uidvalidity, theirs.modseq),
+        store.mailbox(account).id,
+    )
+    assert site.cold(account) == site.rows(account)
+
+
+def purged(site: Site, account: Account) -> None:
+    now_us = run(site.store.database.read("clock", clock_txn))
+    run(purge_messages(site.store.tx, now_us + 1, now_us, 100))
+
+
+def renamed(site: Site, account: Account) -> None:
+    """Another UIDVALIDITY, as a mailbox gets that is renamed to a name that had a higher one."""
+    site.store.execute(
+        "UPDATE mailboxes SET uidvalidity = uidvalidity + 5, highest_modseq = highest_modseq + 1 WHERE id = %s",
+        site.store.mailbox(account).id,
+    )
+
+
+def ahead(site: Site, account: Account) -> None:
+    """A snapshot of a time that the database has lost."""
+    site.store.execute("UPDATE snapshots SET modseq = modseq + 100 WHERE mailbox = %s", site.store.mailbox(account).id)
+
+
+def epoch_risen(site: Site, account: Account) -> None:
+    row = run(site.store.database.read("test", stored_epochs.read_txn))
+    run(epochs.raise_to(site.store.database, row.store_epoch + 1))
+
+
+@pytest.mark.parametrize("make_stale", [purged, renamed, ahead, epoch_risen])
+def test_a_stale_snapshot_costs_a_reading_of_the_rows(site: Site, make_stale: Callable[[Site, Account], None]) -> None:
+    store, account = site.store, filled(site.store)
+    site.process().write(account)
+    remove(store, account, [1])
+    make_stale(site, account)
+    stale = lookups("stale")
+    assert site.cold(account) == site.rows(account)
+    assert lookups("stale") == stale + 1
+    # And a new one takes its place.
+    assert site.process().write(account)
+    hits = lookups("hit")
+    assert site.cold(account) == site.rows(account)
+    assert lookups("hit") == hits + 1
+
+
+def test_what_is_forgotten_while_a_root_is_read_is_noticed(site: Site) -> None:
+    store, account = site.store, filled(site.store)
+    site.process().write(account)
+
+    class Slow:
+        """Objects that are read so slowly that tombstones are purged meanwhile."""
+
+        remote = False
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(site.objects, name)
+
+        def read(self, key: str, start: int, stop: int) -> bytes:
+            store.execute(
+                "UPDATE mailboxes SET highest_modseq = 900, forgotten_modseq = 899 WHERE account = %s", account.id
+            )
+            return site.objects.read(key, start, stop)
+
+    stale = lookups("stale")
+    with open_site(store, Slow()) as slow:  # type: ignore[arg-type]
+        assert slow.cold(account) == site.rows(account)
+    assert lookups("stale") == stale + 1
+
+
+def test_a_keyword_bit_that_got_another_name_since_has_the_new_one(site: Site) -> None:
+    store, account = site.store, filled(site.store)
+    inbox = store.mailbox(account).id
+    site.process().write(account)
+    tagged = [uid for uid, names in store.flags(inbox).items() if b"Project" in names]
+    flag(store, account, tagged, (b"Project",), FlagMode.REMOVE)
+    (bit,) = [bit for bit, name in store.snapshot(inbox).keywords if name == b"Project"]
+    # Past all the days that it rests, in one go.
+    store.execute("UPDATE messages SET flags = flags & %s WHERE mailbox = %s AND deleted_at > 0", ~(1 << bit), inbox)
+    for day in (0, 31):
+        run(retire.look(store.tx, account.id, inbox, day * 86_400_000_000))
+    assert run(retire.free(store.tx, 90 * 86_400_000_000, 100))
+    flag(store, account, [2, 4], (b"Another",))
+    assert (bit, b"Another") in store.snapshot(inbox).keywords
+    hits = lookups("hit")
+    assert site.cold(account) == site.rows(account)
+    assert lookups("hit") == hits + 1
+
+
+# --- writing ---
+
+
+def test_a_snapshot_is_written_again_once_much_has_changed(site: Site) -> None:
+    store, account = site.store, store_with(site.store, 250)
+    process = site.process()
+    index = process.load(account)
+    assert [run(process.writer.once()) for _ in range(2)] == [0, 1]
+    first = site.pointer(account)
+    flag(store, account, list(range(1, 200)), SEEN)
+    run(process.indexes.refresh(index, force=True))
+    rested(process.writer)
+    assert [run(process.writer.once()) for _ in range(2)] == [0, 0]
+    flag(store, account, [201], SEEN)
+    run(process.indexes.refresh(index, force=True))
+    assert [run(process.writer.once()) for _ in range(2)] == [0, 1]
+    second = site.pointer(account)
+    assert first is not None
+    assert second is not None
+    assert second.modseq > first.modseq
+    assert site.cold(account) == site.rows(account)
+
+
+def store_with(store: Store, count: int) -> Account:
+    account = store.account()
+    store.fill(account, "INBOX", [NONE] * count)
+    return account
+
+
+def rested(writer: SnapshotWriter) -> None:
+    """Let the time pass for which a mailbox is left alone after a snapshot."""
+    writer._resting.clear()
+
+
+def test_an_index_that_changes_is_waited_for(site: Site) -> None:
+    store, account = site.store, filled(site.store)
+    process = site.process()
+    index = process.load(account)
+    for uid in (1, 2, 4):
+        assert run(process.writer.once()) == 0
+        flag(store, account, [uid], (b"\\Answered",))
+        run(process.indexes.refresh(index, force=True))
+    assert [run(process.writer.once()) for _ in range(2)] == [0, 1]
+
+
+def test_a_mailbox_below_the_bound_gets_none(site: Site) -> None:
+    account = filled(site.store)
+    process = site.process(messages=11)
+    process.load(account)
+    assert [run(process.writer.once()) for _ in range(3)] == [0, 0, 0]
+    assert site.pointer(account) is None
+
+
+def test_of_two_processes_that_write_at_once_one_comes_through(site: Site) -> None:
+    account = filled(site.store)
+    one, other = site.process(), site.process()
+    first, second = one.load(account), other.load(account)
+
+    assert interleaved(site, one, first, other, second) == (False, True)
+    assert site.cold(account) == site.rows(account)
+
+
+def interleaved(site: Site, one: Process, first: object, other: Process, second: object) -> tuple[bool, bool]:
+    """Both write; the other does all of it while the first one's object is on its way."""
+    outcome: list[bool] = []
+
+    class Late:
+        remote = False
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(site.objects, name)
+
+        def put(self, key: str, body: bytes) -> None:
+            site.objects.put(key, body)
+            outcome.append(run(other.writer.write(second)))  # type: ignore[arg-type]
+
+    late = SnapshotWriter(site.store.tx, one.indexes, one.writer._roots, Late(), site.pool)  # type: ignore[arg-type]
+    return run(late.write(first)), outcome[0]  # type: ignore[arg-type]
+
+
+def test_a_process_takes_note_of_what_another_wrote(site: Site) -> None:
+    account = filled(site.store)
+    one, other = site.process(), site.process()
+    first, second = one.load(account), other.load(account)
+    assert run(one.writer.write(first))
+    assert not run(other.writer.write(second))
+    assert second.snapshot == first.snapshot
+    assert len(site.keys()) == 1
+
+
+def test_a_snapshot_is_never_replaced_by_an_older_one(site: Site) -> None:
+    store, account = site.store, filled(site.store)
+    behind = site.process()
+    old = behind.load(account)
+    flag(store, account, [1, 2], SEEN)
+    assert site.process().write(account)
+    newer = site.pointer(account)
+    old.drift = 1_000
+    assert not run(behind.writer.write(old))
+    assert site.pointer(account) == newer
+
+
+def test_an_index_of_an_older_epoch_writes_nothing(site: Site) -> None:
+    account = filled(site.store)
+    process = site.process()
+    index = process.load(account)
+    epoch_risen(site, account)
+    assert not run(process.writer.write(index))
+    assert site.pointer(account) is None
+
+
+def test_a_deleted_mailbox_gets_no_snapshot(site: Site) -> None:
+    store, account = site.store, filled(site.store)
+    run(mailboxes.create(store.tx, account, "Old"))
+    store.fill(account, "Old", [NONE])
+    process = site.process()
+    index = process.load(account, "Old")
+    run(mailboxes.delete(store.tx, account, "Old"))
+    assert not run(process.writer.write(index))
+    call(process.indexes.release, index)
+
+
+def test_a_store_that_does_not_answer_is_left_alone_for_a_while(site: Site) -> None:
+    account = filled(site.store)
+    site.process().write(account)
+    asked: list[str] = []
+
+    class Away:
+        remote = True
+
+        def read(self, key: str, start: int, stop: int) -> bytes:
+            from lightmail.errors import Unavailable
+
+            asked.append(key)
+            raise Unavailable
+
+    away: ObjectStore = Away()  # type: ignore[assignment]
+    with open_site(site.store, away) as outage:
+        process = outage.process(octets=0)
+        for _ in range(3):
+            index = process.load(account)
+            assert facts(index) == site.rows(account)
+            call(process.indexes.release, index)
+    assert len(asked) == 1
+
+
+@pytest.mark.parametrize("driver", ["directory", "s3"])
+def test_snapshots_are_kept_in_real_stores(store: Store, driver: str, tmp_path: Path) -> None:
+    if driver == "s3":
+        pytest.skip("see tests/contract/test_snapshots_s3")
+    objects = open_objects(StorageConfig(driver="directory", path=str(tmp_path / "objects")), None)
+    objects.check()
+    with open_site(store, objects) as site:
+        account = filled(store)
+        site.process().write(account)
+        hits = lookups("hit")
+        assert site.cold(account) == site.rows(account)
+        assert lookups("hit") == hits + 1
+        assert len(site.keys()) == 1
