@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, gatherResults
 
 from lightmail.config import DatabaseConfig
 from lightmail.errors import NoSuchMailbox
+from lightmail.index.columns import OCTETS_PER_MESSAGE
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
@@ -345,7 +346,7 @@ def test_a_deleted_mailbox_is_found_out(process: Process, writer: Writer) -> Non
 
 
 def test_idle_indexes_are_bounded(database: Database, writer: Writer) -> None:
-    process = Process(database, octets=3 * (2048 + 40 * 100) + 100)
+    process = Process(database, octets=3 * (2048 + OCTETS_PER_MESSAGE * 100) + 100)
     made = [writer.mailbox(100) for _ in range(5)]
     held = process.acquire(made[0])
     for mailbox in made[1:]:
