@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from lightmail.imap import mutf7
+from lightmail.mime.strings import literal
 
 _ATOM: Final = re.compile(rb'[^\x00-\x20\x7f-\xff(){%*"\\\]]+')
 _UNQUOTABLE: Final = re.compile(rb"[\x00\r\n\x80-\xff]")
@@ -20,11 +21,6 @@ def string(octets: bytes) -> bytes:
     if len(octets) > _QUOTED_MAX or _UNQUOTABLE.search(octets):
         return literal(octets)
     return b'"' + _SPECIAL.sub(rb"\\\1", octets) + b'"'
-
-
-def literal(octets: bytes) -> bytes:
-    """`octets` as a literal. NUL, which no literal may carry, becomes 0x80."""
-    return b"{%d}\r\n" % len(octets) + octets.replace(b"\0", b"\x80")
 
 
 def nstring(octets: bytes | None) -> bytes:

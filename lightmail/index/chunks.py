@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from io import BytesIO, StringIO
 from itertools import chain, compress, starmap
-from typing import Any, AnyStr, Final, TypeAlias
+from typing import Any, AnyStr, Final, TypeAlias, cast
 
 import zstandard
 
@@ -107,7 +107,7 @@ def pack_column(name: str, objects: Sequence[ObjectId], values: Values) -> tuple
     return zstandard.ZstdCompressor(level=_LEVEL).compress(data), len(data)
 
 
-def unpack_column(objects: Sequence[ObjectId], column: ColumnRef, packed: bytes) -> Values:
+def unpack_column(objects: Sequence[int], column: ColumnRef, packed: bytes) -> Values:
     """The values of a chunk's `objects` in a column. Raises Damaged where `packed` is not what was written."""
     what = f"column {column.name!r} in {column.key}"
     if len(packed) != column.octets or zlib.crc32(packed) != column.crc:
@@ -116,7 +116,7 @@ def unpack_column(objects: Sequence[ObjectId], column: ColumnRef, packed: bytes)
         if column.unpacked > COLUMN_OCTETS_BOUND or zstandard.frame_content_size(packed) != column.unpacked:
             raise Damaged(what)
         data = zstandard.ZstdDecompressor().decompress(packed)
-        return _CODECS.get(column.name, _OCTETS).decode(objects, data)
+        return _CODECS.get(column.name, _OCTETS).decode(cast("Sequence[ObjectId]", objects), data)
     except (ValueError, TypeError, struct.error, zstandard.ZstdError) as error:
         raise Damaged(f"{what}: {error}") from error
 

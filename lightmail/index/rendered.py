@@ -8,7 +8,11 @@ from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import zstandard
 
+from lightmail.index.chunk_reader import ChunkReader, worthwhile
+from lightmail.index.chunks import ENVELOPES, HEADERS, PARTS, SEARCH, ChunkRef
 from lightmail.metrics import CACHE_HITS
+from lightmail.mime.fields import FieldList
+from lightmail.mime.strings import literal
 from lightmail.model import Account, AccountId, BlobRef, ObjectId
 from lightmail.store import blobs
 from lightmail.store.blobs import SearchColumns
@@ -19,45 +23,54 @@ T = TypeVar("T")
 
 # Objects per query.
 _AT_ONCE: Final = 500
-# What CPython takes for an entry besides the octets in it: key, value and their places in dictionaries.
-_ENTRY_OCTETS: Final = 300
-
+# What a shelf takes besides its entries and its name.
+_SHELF_OCTETS: Final = 500
 
 _Read: TypeAlias = Callable[[Cursor, Account, Sequence[ObjectId]], dict[ObjectId, T]]
 
 
 @dataclass(frozen=True, slots=True)
 class _Kind(Generic[T]):
-    """One kind of metadata: how it is read, and about how many octets a value has."""
+    """One kind of metadata: how it is read, and about how many octets a value has.
+
+    ``name`` is that of its column in chunks, ``label`` what it is called in metrics; ``overhead`` is what CPython takes
+    for an entry besides the octets in it: key, value, and their places in dictionaries.
+    """
 
     name: str
+    label: str
     read: _Read[T]
     octets: Callable[[T], int]
+    overhead: int
 
 
 # The entries of one kind and account, and all of them.
 _Shelf = dict[ObjectId, Any]
 _Shelves = dict[tuple[str, AccountId], _Shelf]
+_NONE: Final[Mapping[ObjectId, Any]] = {}
 
 
 class RenderedCache:
     """Rendered metadata of the messages used lately, at most about `octets` of it.
 
-    Every answer lacks the objects that have no row, or a damaged one. What is missing here is read 500 objects at a
-    time; raises Unavailable when that fails. Entries are kept per account: that one account has something in memory
-    must not make it sooner readable to another (P11).
+    Every answer lacks the objects that have no row, or a damaged one. What is missing here is read from the mailbox's
+    chunks, where those named in the call have much of it, else from rows, 500 objects at a time; raises Unavailable
+    when that fails. Entries are kept per account: that one account has something in memory must not make it sooner
+    readable to another (P11).
 
     Entries live in two generations. What is used moves to the young one; when that has half of the bound it becomes
     the old one, and what nobody used in a whole generation is dropped. So a hit costs one look-up and no bookkeeping.
     """
 
-    def __init__(self, database: Database, octets: int) -> None:
+    def __init__(self, database: Database, octets: int, reader: ChunkReader | None = None) -> None:
         self._database = database
+        self._reader = reader
         self._bound: Final = octets // 2
         self._young: _Shelves = {}
         self._old: _Shelves = {}
         self._young_octets = 0
         self._old_octets = 0
+        self._era = 0
 
     @property
     def octets(self) -> int:
@@ -65,48 +78,99 @@ class RenderedCache:
         return self._young_octets + self._old_octets
 
     def clear(self) -> None:
-        """Forget everything: ids of objects may have come to name others."""
+        """Forget everything, what is being read too: ids of objects may have come to name others."""
+        self._era += 1
         self._young, self._old = {}, {}
         self._young_octets = self._old_octets = 0
 
-    async def envelopes(self, account: Account, objects: Sequence[ObjectId]) -> Mapping[ObjectId, tuple[bytes, bytes]]:
+    async def envelopes(
+        self, account: Account, objects: Sequence[ObjectId], chunks: Sequence[ChunkRef] = ()
+    ) -> Mapping[ObjectId, tuple[bytes, bytes]]:
         """ENVELOPE and BODYSTRUCTURE as wire bytes."""
-        return await self._get(_ENVELOPES, account, objects)
+        return await self._get(_ENVELOPES, account, objects, chunks)
 
-    async def headers(self, account: Account, objects: Sequence[ObjectId]) -> Mapping[ObjectId, tuple[bytes, bytes]]:
+    async def headers(
+        self, account: Account, objects: Sequence[ObjectId], chunks: Sequence[ChunkRef] = ()
+    ) -> Mapping[ObjectId, tuple[bytes, bytes]]:
         """Header blocks, and their packed field offsets for ``mime.fields``."""
-        return await self._get(_HEADERS, account, objects)
+        return await self._get(_HEADERS, account, objects, chunks)
 
-    async def parts(self, account: Account, objects: Sequence[ObjectId]) -> Mapping[ObjectId, bytes]:
+    async def answers(
+        self, account: Account, objects: Sequence[ObjectId], fields: FieldList, chunks: Sequence[ChunkRef] = ()
+    ) -> Mapping[ObjectId, bytes]:
+        """The literals that answer a BODY[HEADER.FIELDS (…)] or BODY[HEADER.FIELDS.NOT (…)].
+
+        They are kept, and not the blocks that they are cut from: whoever lists a mailbox asks for the same again.
+        """
+        name = fields.name
+        if name is None:
+            return _cut(fields, await self.headers(account, objects, chunks))
+        kind = _Kind(name, "header fields", _answers_read(fields), len, 150)
+        return await self._get(kind, account, objects, chunks)
+
+    async def parts(
+        self, account: Account, objects: Sequence[ObjectId], chunks: Sequence[ChunkRef] = ()
+    ) -> Mapping[ObjectId, bytes]:
         """Packed part offsets for ``mime.parts``."""
-        return await self._get(_PARTS, account, objects)
+        return await self._get(_PARTS, account, objects, chunks)
 
     async def refs(self, account: Account, objects: Sequence[ObjectId]) -> Mapping[ObjectId, BlobRef]:
         """Where the octets are."""
-        return await self._get(_REFS, account, objects)
+        return await self._get(_REFS, account, objects, ())
 
-    async def search_columns(self, account: Account, objects: Sequence[ObjectId]) -> Mapping[ObjectId, SearchColumns]:
+    async def search_columns(
+        self, account: Account, objects: Sequence[ObjectId], chunks: Sequence[ChunkRef] = ()
+    ) -> Mapping[ObjectId, SearchColumns]:
         """Decoded, folded text and the Date field's wall clock, for SEARCH and SORT."""
-        return await self._get(_COLUMNS, account, objects)
+        return await self._get(_COLUMNS, account, objects, chunks)
 
-    async def _get(self, kind: _Kind[T], account: Account, objects: Sequence[ObjectId]) -> dict[ObjectId, T]:
+    async def _get(
+        self, kind: _Kind[T], account: Account, objects: Sequence[ObjectId], chunks: Sequence[ChunkRef]
+    ) -> dict[ObjectId, T]:
         place = (kind.name, account.id)
-        young = self._young.get(place)
-        if young is not None:
-            found = {of: young[of] for of in objects if of in young}
-            if len(found) == len(objects):
-                CACHE_HITS.labels(kind.name, "hit").inc(len(objects))
-                return found
+        young = self._young.get(place, _NONE)
+        try:
+            found = dict(zip(objects, map(young.__getitem__, objects), strict=True))
+        except KeyError:
+            found = {each: young[each] for each in objects if each in young}
         else:
-            found = {}
-        missing = self._promote(kind, place, objects, found)
-        CACHE_HITS.labels(kind.name, "hit").inc(len(found))
-        CACHE_HITS.labels(kind.name, "miss").inc(len(missing))
+            CACHE_HITS.labels(kind.label, "hit").inc(len(objects))
+            return found
+        missing: Sequence[ObjectId] = self._promote(kind, place, objects, found)
+        CACHE_HITS.labels(kind.label, "hit").inc(len(found))
+        CACHE_HITS.labels(kind.label, "miss").inc(len(missing))
+        if chunks and self._reader is not None:
+            missing = await self._from_chunks(kind, place, missing, found, chunks)
+        era = self._era
         for start in range(0, len(missing), _AT_ONCE):
-            read = await self._database.read(kind.name, kind.read, account, missing[start : start + _AT_ONCE])
+            read = await self._database.read(kind.label, kind.read, account, missing[start : start + _AT_ONCE])
             found.update(read)
-            self._keep(kind, place, read)
+            self._keep(kind, place, read, era)
         return found
+
+    async def _from_chunks(
+        self,
+        kind: _Kind[T],
+        place: tuple[str, AccountId],
+        missing: Sequence[ObjectId],
+        found: dict[ObjectId, T],
+        chunks: Sequence[ChunkRef],
+    ) -> Sequence[ObjectId]:
+        """Put what the mailbox's chunks have of `missing` into `found`; the rest is returned."""
+        assert self._reader is not None
+        for chunk in worthwhile(chunks, missing):
+            era = self._era
+            column = await self._reader.read(chunk, kind.name)
+            values: Mapping[ObjectId, T] = column.values
+            if not values or era != self._era:
+                continue
+            here = {of: values[of] for of in missing if of in values}
+            found.update(here)
+            # All of a chunk: whoever lists a mailbox asks for the rest of it next.
+            if not self._keep_column(kind, place, values, column.octets):
+                self._keep(kind, place, here, era)
+            missing = [of for of in missing if of not in values]
+        return missing
 
     def _promote(
         self, kind: _Kind[T], place: tuple[str, AccountId], objects: Sequence[ObjectId], found: dict[ObjectId, T]
@@ -117,25 +181,53 @@ class RenderedCache:
         if not old:
             return missing
         used = {of: old.pop(of) for of in missing if of in old}
-        self._old_octets -= sum(map(kind.octets, used.values())) + _ENTRY_OCTETS * len(used)
+        self._old_octets -= sum(map(kind.octets, used.values())) + kind.overhead * len(used)
         found.update(used)
-        self._keep(kind, place, used)
+        self._keep(kind, place, used, self._era)
         return [of for of in missing if of not in used]
 
-    def _keep(self, kind: _Kind[T], place: tuple[str, AccountId], entries: Mapping[ObjectId, T]) -> None:
-        """Put entries into the young generation."""
+    def _keep(self, kind: _Kind[T], place: tuple[str, AccountId], entries: Mapping[ObjectId, T], era: int) -> None:
+        """Put entries into the young generation, unless they are of an `era` that is over."""
+        if era != self._era:
+            return
         octets = kind.octets
-        shelf = self._young.setdefault(place, {})
+        shelf = self._shelf(place)
         for of, value in entries.items():
-            size = octets(value) + _ENTRY_OCTETS
+            size = octets(value) + kind.overhead
             if of in shelf or size > self._bound // 8:
                 continue  # read by two at once, or so large that it would displace what many need
             shelf[of] = value
             self._young_octets += size
             if self._young_octets > self._bound:
-                self._old, self._young = self._young, {}
-                self._old_octets, self._young_octets = self._young_octets, 0
-                shelf = self._young.setdefault(place, {})
+                self._turn()
+                shelf = self._shelf(place)
+
+    def _keep_column(
+        self, kind: _Kind[T], place: tuple[str, AccountId], values: Mapping[ObjectId, T], octets: int
+    ) -> bool:
+        """Put a whole column of `octets` into the young generation; False where that is too much at once."""
+        size = octets + kind.overhead * len(values)
+        shelf = self._shelf(place)
+        if size > self._bound // 8 or not shelf.keys().isdisjoint(values):
+            return False
+        shelf.update(values)
+        self._young_octets += size
+        if self._young_octets > self._bound:
+            self._turn()
+        return True
+
+    def _shelf(self, place: tuple[str, AccountId]) -> _Shelf:
+        """The young generation's shelf, which counts for something, too: field lists are named by clients."""
+        shelf = self._young.get(place)
+        if shelf is None:
+            shelf = self._young[place] = {}
+            self._young_octets += _SHELF_OCTETS + len(place[0])
+        return shelf
+
+    def _turn(self) -> None:
+        """What is young becomes old."""
+        self._old, self._young = self._young, {}
+        self._old_octets, self._young_octets = self._young_octets, 0
 
 
 def _headers_txn(cursor: Cursor, account: Account, objects: Sequence[ObjectId]) -> dict[ObjectId, tuple[bytes, bytes]]:
@@ -149,13 +241,18 @@ def _headers_txn(cursor: Cursor, account: Account, objects: Sequence[ObjectId]) 
     return headers
 
 
+def _answers_read(fields: FieldList) -> _Read[bytes]:
+    """Reads header blocks and cuts them, in the thread."""
+    return lambda cursor, account, objects: _cut(fields, _headers_txn(cursor, account, objects))
+
+
+def _cut(fields: FieldList, headers: Mapping[ObjectId, tuple[bytes, bytes]]) -> dict[ObjectId, bytes]:
+    return {of: literal(fields.cut(*header)) for of, header in headers.items()}
+
+
 def _by_object(read: Callable[[Cursor, Sequence[ObjectId]], dict[ObjectId, T]]) -> _Read[T]:
     """A reading that is the same for every account."""
     return lambda cursor, account, objects: read(cursor, objects)
-
-
-def _octets(value: bytes) -> int:
-    return len(value)
 
 
 def _pair_octets(pair: tuple[bytes, bytes]) -> int:
@@ -163,17 +260,17 @@ def _pair_octets(pair: tuple[bytes, bytes]) -> int:
 
 
 def _ref_octets(ref: BlobRef) -> int:
-    return len(ref.key) + len(ref.frames) + 200
+    return len(ref.key) + len(ref.frames)
 
 
 def _columns_octets(columns: SearchColumns) -> int:
     # Four octets a character at most, and one for nearly all text.
     texts = (columns.subject, columns.base_subject, columns.from_, columns.to, columns.cc, columns.bcc)
-    return sum(map(len, texts)) + len(columns.message_id) + 400
+    return sum(map(len, texts)) + len(columns.message_id)
 
 
-_ENVELOPES: Final = _Kind("envelopes", _by_object(blobs.envelopes_txn), _pair_octets)
-_HEADERS: Final = _Kind("headers", _headers_txn, _pair_octets)
-_PARTS: Final = _Kind("parts", _by_object(blobs.parts_txn), _octets)
-_REFS: Final = _Kind("refs", blobs.refs_txn, _ref_octets)
-_COLUMNS: Final = _Kind("search columns", _by_object(blobs.search_columns_txn), _columns_octets)
+_ENVELOPES: Final = _Kind(ENVELOPES, "envelopes", _by_object(blobs.envelopes_txn), _pair_octets, 300)
+_HEADERS: Final = _Kind(HEADERS, "headers", _headers_txn, _pair_octets, 300)
+_PARTS: Final = _Kind(PARTS, "parts", _by_object(blobs.parts_txn), len, 200)
+_REFS: Final = _Kind("refs", "refs", blobs.refs_txn, _ref_octets, 500)
+_COLUMNS: Final = _Kind(SEARCH, "search columns", _by_object(blobs.search_columns_txn), _columns_octets, 700)

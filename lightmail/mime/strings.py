@@ -21,6 +21,11 @@ def string(octets: bytes) -> bytes:
         return b'"%b"' % octets
     if len(octets) <= _MAX_ESCAPED_OCTETS and _NOT_QUOTABLE(octets) is None:
         return b'"%b"' % _ESCAPED.sub(rb"\\\1", octets)
+    return literal(octets)
+
+
+def literal(octets: bytes) -> bytes:
+    """Return ``octets`` as a literal. NUL, which no literal may carry, becomes 0x80."""
     return b"{%d}\r\n%b" % (len(octets), octets.replace(b"\0", b"\x80"))
 
 

@@ -62,6 +62,9 @@ def window_of(plan: Plan) -> Window:
         Keywords().text,
         structures={OBJECT: (RENDERED.envelope, RENDERED.bodystructure)},
         headers={OBJECT: (RENDERED.header, RENDERED.header_fields)},
+        answers={
+            fields: {OBJECT: literal(fields.cut(RENDERED.header, RENDERED.header_fields))} for fields in plan.lists
+        },
         cuts={section: [cut(section)] for section in plan.sections},
     )
 
@@ -125,7 +128,7 @@ def test_uid_commands_answer_with_the_uid_once() -> None:
 
 def test_the_header_block_answers_without_the_object() -> None:
     plan = plan_of(b"(BODY.PEEK[HEADER] RFC822.HEADER BODY[HEADER.FIELDS (To)])")
-    assert plan.needs is Needs.HEADER
+    assert plan.needs == Needs.HEADER | Needs.FIELDS
     assert not plan.sections
     assert answer(b"BODY.PEEK[HEADER]") == b"BODY[HEADER] " + literal(RENDERED.header)
     assert answer(b"RFC822.HEADER") == b"RFC822.HEADER " + literal(RENDERED.header)

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from enum import Flag, auto
 from typing import Final
 
-from lightmail.imap import responses
 from lightmail.imap.fetch.sections import RFC822, RFC822_HEADER, RFC822_TEXT, Section, read_section
 from lightmail.imap.fetch.window import Window
 from lightmail.imap.tokens import Bad, Tokens
 from lightmail.mime.dates import format_internaldate
-from lightmail.mime.fields import cut_fields
+from lightmail.mime.fields import FieldList
+from lightmail.mime.strings import literal
 from lightmail.mime.structure import strip_extensions
 
 _MICROSECONDS: Final = 1_000_000
@@ -28,6 +28,7 @@ class Needs(Flag):
     INDEX = 0
     STRUCTURE = auto()
     HEADER = auto()
+    FIELDS = auto()
     PARTS = auto()
     OBJECT = auto()
 
@@ -49,6 +50,11 @@ class Item:
     def sets_seen(self) -> bool:
         r"""Whether fetching it sets \Seen."""
         return self.section is not None and self.section.sets_seen
+
+    @property
+    def fields(self) -> FieldList | None:
+        """The field list whose answers it is, where it is nothing else."""
+        return self.section.list if self.section is not None and self.needs is Needs.FIELDS else None
 
 
 def _uids(window: Window) -> Iterable[object]:
@@ -83,32 +89,33 @@ def _bodies(window: Window) -> Iterable[object]:
 
 
 def section_item(section: Section) -> Item:
-    """The item that answers `section`: from header blocks where they suffice, else from the objects."""
+    """The item that answers `section`: from header blocks or what was cut from them, where they suffice; else from
+    the objects.
+    """
     slot = section.label.replace(b"%", b"%%") + b" %b"
     if section.from_header:
+        if section.list is not None and section.count is None:
+            return Item(slot, Needs.FIELDS, _fields_column(section.list), section)
         return Item(slot, Needs.HEADER, _header_column(section), section)
     needs = Needs.OBJECT | (Needs.PARTS if section.needs_parts else Needs.INDEX)
     return Item(slot, needs, _cut_column(section), section)
 
 
+def _fields_column(fields: FieldList) -> Callable[[Window], Iterable[object]]:
+    return lambda window: map(window.answers[fields].__getitem__, window.rows.objects)
+
+
 def _header_column(section: Section) -> Callable[[Window], Iterable[object]]:
-    literal, whole = responses.literal, section.count is None
-    if not section.selects_fields:
+    fields = section.list
+    if fields is None:
         return lambda window: [literal(section.partial(window.headers[of][0])) for of in window.rows.objects]
-    fields, inverted = section.fields, section.inverted
-
-    def column(window: Window) -> Iterable[object]:
-        headers = window.headers
-        if whole:
-            return [literal(cut_fields(*headers[of], fields, inverted)) for of in window.rows.objects]
-        return [literal(section.partial(cut_fields(*headers[of], fields, inverted))) for of in window.rows.objects]
-
-    return column
+    cut = fields.cut
+    return lambda window: [literal(section.partial(cut(*window.headers[of]))) for of in window.rows.objects]
 
 
 def _cut_column(section: Section) -> Callable[[Window], Iterable[object]]:
     def column(window: Window) -> Iterable[object]:
-        return [b"NIL" if octets is None else responses.literal(octets) for octets in window.cuts[section]]
+        return [b"NIL" if octets is None else literal(octets) for octets in window.cuts[section]]
 
     return column
 

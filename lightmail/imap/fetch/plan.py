@@ -12,6 +12,7 @@ from lightmail.bounded import runs
 from lightmail.errors import LimitReached
 from lightmail.imap.fetch.items import FLAGS, UID, Item, Needs
 from lightmail.imap.fetch.sections import Section
+from lightmail.mime.fields import FieldList
 
 ITEMS_MAX: Final = 64
 
@@ -32,12 +33,13 @@ STREAMED_OCTETS: Final = 1 << 16
 class Plan:
     """How to answer a FETCH.
 
-    ``form`` is the format of one answer, for the sequence number and then the items' columns. ``sections`` are those
-    that come from objects.
+    ``form`` is the format of one answer, for the sequence number and then the items' columns. ``lists`` are the field
+    lists whose answers are wanted whole. ``sections`` are those that come from objects.
     """
 
     items: tuple[Item, ...]
     needs: Needs
+    lists: tuple[FieldList, ...]
     sections: tuple[Section, ...]
     sets_seen: bool
     form: bytes
@@ -63,6 +65,7 @@ def make_plan(items: Iterable[Item], with_uid: bool = False) -> Plan:
     return Plan(
         items=tuple(chosen.values()),
         needs=needs,
+        lists=tuple({item.fields for item in chosen.values() if item.fields is not None}),
         sections=tuple(
             item.section for item in chosen.values() if item.section is not None and Needs.OBJECT in item.needs
         ),
@@ -77,7 +80,7 @@ def windows(plan: Plan, octets: Sequence[int]) -> Iterator[tuple[int, int]]:
         starts = range(0, len(octets), INDEX_MESSAGES)
         return ((start, min(start + INDEX_MESSAGES, len(octets))) for start in starts)
     # Each rendered item may repeat most of what was rendered.
-    rendered = sum(bool(item.needs & (Needs.STRUCTURE | Needs.HEADER)) for item in plan.items)
+    rendered = sum(bool(item.needs & (Needs.STRUCTURE | Needs.HEADER | Needs.FIELDS)) for item in plan.items)
     costs = [min(size, RENDERING_OCTETS) for size in octets]
     return runs(costs, most_octets=RENDERED_OCTETS // max(rendered, 1), most=RENDERED_MESSAGES)
 

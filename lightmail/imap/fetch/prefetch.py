@@ -16,6 +16,7 @@ from lightmail.model import BlobRef, ObjectId
 if TYPE_CHECKING:
     from lightmail.imap.services import ImapServices
     from lightmail.index.columns import Rows
+    from lightmail.index.mailbox import MailboxIndex
     from lightmail.model import Account
 
 # Sections of one message are read as one range where that costs little more than what lies between them.
@@ -64,24 +65,25 @@ def message_wants(ref: BlobRef, ranges: Sequence[Range | None]) -> MessageWants:
     return MessageWants(ref, ranges, reads, octets)
 
 
-async def load(
-    services: ImapServices, account: Account, plan: Plan, rows: Rows, flag_text: Mapping[int, bytes]
-) -> Loaded:
-    """Read the renderings and places of objects that `plan` needs for `rows`, a window of them."""
-    window = Window(rows, flag_text)
-    needs, rendered = plan.needs, services.rendered
+async def load(services: ImapServices, account: Account, plan: Plan, rows: Rows, index: MailboxIndex) -> Loaded:
+    """Read the renderings and places of objects that `plan` needs for `rows`, a window of those of `index`."""
+    window = Window(rows, index.keywords.text)
+    needs, rendered, chunks = plan.needs, services.rendered, index.chunk_refs
     objects = rows.objects
     read: list[Mapping[ObjectId, object]] = []
     parts: Mapping[ObjectId, bytes] = {}
     refs: Mapping[ObjectId, BlobRef] = {}
     if Needs.STRUCTURE in needs:
-        window.structures = await rendered.envelopes(account, objects)
+        window.structures = await rendered.envelopes(account, objects, chunks)
         read.append(window.structures)
     if Needs.HEADER in needs:
-        window.headers = await rendered.headers(account, objects)
+        window.headers = await rendered.headers(account, objects, chunks)
         read.append(window.headers)
+    for fields in plan.lists:
+        window.answers[fields] = await rendered.answers(account, objects, fields, chunks)
+        read.append(window.answers[fields])
     if Needs.PARTS in needs:
-        parts = await rendered.parts(account, objects)
+        parts = await rendered.parts(account, objects, chunks)
         read.append(parts)
     if Needs.OBJECT in needs:
         refs = await rendered.refs(account, objects)

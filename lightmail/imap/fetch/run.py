@@ -125,9 +125,7 @@ class Fetch:
         for start, stop in windows(plan, rows.octets):
             part = rows.part(start, stop)
             try:
-                loaded = await load(
-                    session.services, self._selected.account, plan, part, self._selected.index.keywords.text
-                )
+                loaded = await load(session.services, self._selected.account, plan, part, self._selected.index)
             except MailError as error:
                 # Neither the database nor what it says of these messages: the next ones will not fare better.
                 self._errors.append(error)

@@ -7,7 +7,7 @@ from enum import Enum
 
 from lightmail.imap import responses
 from lightmail.imap.tokens import Bad, Tokens
-from lightmail.mime.fields import Fields, cut_fields
+from lightmail.mime.fields import FieldList, Fields
 from lightmail.mime.parts import find_part
 
 
@@ -53,9 +53,9 @@ class Section:
         return self.kind in (Kind.FIELDS, Kind.FIELDS_NOT)
 
     @property
-    def inverted(self) -> bool:
-        """Whether ``fields`` are those to leave out."""
-        return self.kind is Kind.FIELDS_NOT
+    def list(self) -> FieldList | None:
+        """Which fields, where some are picked out."""
+        return FieldList(self.fields, self.kind is Kind.FIELDS_NOT) if self.selects_fields else None
 
     @property
     def needs_parts(self) -> bool:
@@ -90,9 +90,8 @@ class Section:
 
     def of(self, read: bytes) -> bytes:
         """What answers the section, from the octets that were `wanted`."""
-        if not self.selects_fields:
-            return read
-        return self.partial(cut_fields(read, Fields(read).pack(), self.fields, self.inverted))
+        fields = self.list
+        return read if fields is None else self.partial(fields.cut(read, Fields(read).pack()))
 
     def partial(self, octets: bytes) -> bytes:
         """`octets`, the whole section, cut to the partial; empty where it begins beyond the end."""

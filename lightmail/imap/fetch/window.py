@@ -8,6 +8,7 @@ from typing import TypeVar
 
 from lightmail.imap.fetch.sections import Section
 from lightmail.index.columns import Rows
+from lightmail.mime.fields import FieldList
 from lightmail.model import ObjectId
 
 T = TypeVar("T")
@@ -18,14 +19,16 @@ class Window:
     """Messages, column by column, and what the plan asked to read of them.
 
     ``flag_text`` turns flag bits into the text of a FLAGS item. ``structures`` holds (ENVELOPE, BODYSTRUCTURE) and
-    ``headers`` (header block, packed field offsets) of every message here, where the plan needs them. ``cuts`` holds
-    for each section that comes from objects its octets in each message, in order; None for a part that is not there.
+    ``headers`` (header block, packed field offsets) of every message here, where the plan needs them; ``answers`` for
+    each field list asked for its literals. ``cuts`` holds for each section that comes from objects its octets in each
+    message, in order; None for a part that is not there.
     """
 
     rows: Rows
     flag_text: Mapping[int, bytes]
     structures: Mapping[ObjectId, tuple[bytes, bytes]] = field(default_factory=dict)
     headers: Mapping[ObjectId, tuple[bytes, bytes]] = field(default_factory=dict)
+    answers: dict[FieldList, Mapping[ObjectId, bytes]] = field(default_factory=dict)
     cuts: Mapping[Section, Sequence[bytes | None]] = field(default_factory=dict)
 
 
