@@ -7,7 +7,20 @@ import sys
 import click
 
 from lightmail import __version__
-from lightmail.cli import accounts, aliases, configuration, database, demo, domains, gc, recover, undelete, verify
+from lightmail.cli import (
+    accounts,
+    aliases,
+    configuration,
+    database,
+    demo,
+    domains,
+    exporting,
+    gc,
+    importing,
+    recover,
+    undelete,
+    verify,
+)
 from lightmail.cli.common import Refused, config_option, explained
 from lightmail.errors import ConfigError, MailError, StartupError
 
@@ -29,6 +42,8 @@ for family in (
     undelete.undelete,
     recover.recover,
     verify.verify,
+    importing.import_,
+    exporting.export,
     demo.demo,
 ):
     cli.add_command(family)

@@ -11,7 +11,8 @@ from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from lightmail import app
-from lightmail.app import Rows, Stores
+from lightmail.app import Rows, Stores, intake
+from lightmail.app.intake import Intake
 from lightmail.app.privileges import drop, prepare_directory
 from lightmail.config import Config, load
 from lightmail.config.values import octets
@@ -78,6 +79,12 @@ def with_stores(work: Callable[[Stores], Awaitable[T]]) -> T:
     """The result of `work` on the configured database, which is checked first, and object store, which is not."""
     config = _as_owner(configuration())
     return in_reactor(lambda reactor: app.with_stores(config, work, reactor))
+
+
+def with_intake(work: Callable[[Intake], Awaitable[T]], *, writing: bool) -> T:
+    """The result of `work` on the configured stores, with what reads and, if `writing`, writes messages."""
+    config = _as_owner(configuration())
+    return in_reactor(lambda reactor: intake.with_intake(config, work, reactor, writing=writing))
 
 
 def _as_owner(config: Config) -> Config:
