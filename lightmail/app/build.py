@@ -27,6 +27,7 @@ from lightmail.config import Config
 from lightmail.errors import StartupError
 from lightmail.imap.factory import ImapFactory
 from lightmail.imap.services import ImapServices
+from lightmail.index.loading import Roots
 from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
 from lightmail.jobs.epochs import Epochs
@@ -35,6 +36,7 @@ from lightmail.jobs.garbage.service import Garbage
 from lightmail.jobs.journal.service import JOURNAL_STOP_SECONDS, CountedHints, JournalService
 from lightmail.jobs.quota_notice import read_notice
 from lightmail.jobs.quotas import QuotaWarnings
+from lightmail.jobs.snapshots import SnapshotWriter, snapshots_service
 from lightmail.lmtp.factory import LmtpFactory
 from lightmail.lmtp.services import LmtpServices
 from lightmail.notify.hints import Notifier
@@ -71,6 +73,7 @@ class _Backends:
     epochs: Epochs
     notifier: Notifier
     indexes: Indexes
+    roots: Roots | None
     hints: CountedHints
     objects: ObjectStore
     pool: BoundedPool
@@ -129,7 +132,8 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
     writers = open_writers(config.storage, config.s3, limits.object_threads, reactor=reactor)
     await parts.start(_writers_part(writers))
 
-    indexes = Indexes(database, notifier, limits.index_octets, reactor=reactor)
+    roots = Roots(store, pool, limits.snapshot_messages, reactor=reactor) if limits.snapshot_messages else None
+    indexes = Indexes(database, notifier, limits.index_octets, reactor=reactor, roots=roots)
     indexes.when_behind(epochs.lost_tail)
     poll = Poll(notifier, indexes.modseqs, reactor=reactor)
     await parts.start(service_part("notify", poll))
@@ -146,6 +150,7 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
         epochs=epochs,
         notifier=notifier,
         indexes=indexes,
+        roots=roots,
         hints=hints,
         objects=store,
         pool=pool,
@@ -186,6 +191,12 @@ async def _start_workers(config: Config, parts: Parts, backends: _Backends, reac
             reactor=reactor,
         )
         await parts.start(service_part("quota warnings", warnings))
+    if backends.roots is not None:
+        writer = SnapshotWriter(
+            backends.transactions, backends.indexes, backends.roots, backends.objects, backends.pool
+        )
+        snapshots = snapshots_service(writer, config.limits.snapshot_seconds, reactor=reactor)
+        await parts.start(service_part("snapshots", snapshots))
     await parts.start(_collecting_part(config, backends, reactor))
     if config.journal is not None:
         journal = JournalService(

@@ -229,6 +229,8 @@ class LimitsConfig:
     object_threads: int = setting(16, integer(1, 256))
     object_queue: int = setting(1000, _COUNT)
     index_octets: int = setting(256 * _MIB, octets())
+    snapshot_messages: int = setting(500, integer(0, 10_000_000))  # 0: no snapshots
+    snapshot_seconds: int = setting(5, integer(1, 3600))
     rendered_octets: int = setting(64 * _MIB, octets())
     body_octets: int = setting(64 * _MIB, octets())
     password_threads: int = setting(0, integer(0, 64))  # 0: one per core

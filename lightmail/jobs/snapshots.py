@@ -25,6 +25,7 @@ from lightmail.objects import keys
 from lightmail.objects.backends import ObjectStore
 from lightmail.operations import snapshots as operations
 from lightmail.operations.transactions import Transactions
+from lightmail.rounds import Rounds
 from lightmail.store import epochs
 from lightmail.store.snapshots import Pointer, Standing, standing_txn
 from lightmail.threads import BoundedPool
@@ -39,6 +40,7 @@ _PATIENCE_SECONDS: Final = 60.0
 _REST_SECONDS: Final = 60.0
 # In one look, so that a server with many mailboxes is never busy with this alone.
 _AT_ONCE: Final = 20
+_DEADLINE_SECONDS: Final = 120.0
 
 
 class SnapshotWriter:
@@ -155,6 +157,18 @@ class SnapshotWriter:
             octets=pointer.octets,
         )
         return True
+
+
+def snapshots_service(writer: SnapshotWriter, interval_seconds: float, *, reactor: Any) -> Rounds:
+    """The service that looks every so often for snapshots to write."""
+    return Rounds(
+        writer.once,
+        reactor=reactor,
+        interval_seconds=interval_seconds,
+        deadline_seconds=_DEADLINE_SECONDS,
+        trouble="snapshots of indexes cannot be written",
+        recovery="snapshots of indexes are written again",
+    )
 
 
 def _since(ripe: tuple[float, Any]) -> float:
