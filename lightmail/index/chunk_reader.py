@@ -42,9 +42,6 @@ class Column:
     octets: int
 
 
-_NOTHING: Final = Column({}, 0)
-
-
 def worthwhile(chunks: Sequence[ChunkRef], objects: Sequence[ObjectId]) -> list[ChunkRef]:
     """The chunks, of those of a mailbox, that have enough of `objects` to be read for them."""
     if len(objects) < 2 * _SAMPLE or not chunks:
@@ -68,12 +65,16 @@ class ChunkReader:
         self._store = store
         self._pool = pool
         self._reactor = reactor
-        self._flights: dict[tuple[str, str], Flight[Column]] = {}
+        self._flights: dict[tuple[str, str], Flight[Column | None]] = {}
         self._useless: set[ColumnRef] = set()
         self._avoided_until = 0.0
 
-    async def read(self, chunk: ChunkRef, name: str) -> Column:
-        """A column of a chunk; one without values where it cannot be had. Never raises a MailError.
+    def is_useful(self, chunk: ChunkRef) -> bool:
+        """Whether nothing is known that speaks against a chunk."""
+        return chunk.render_version == RENDER_VERSION and self._useless.isdisjoint(chunk.columns)
+
+    async def read(self, chunk: ChunkRef, name: str) -> Column | None:
+        """A column of a chunk, None where it cannot be had. Never raises a MailError.
 
         The answers of a field list that has no column are cut from the header blocks. Whoever asks for a column that
         is being read waits for that reading.
@@ -83,9 +84,9 @@ class ChunkReader:
         if fields is not None:
             column = chunk.column(HEADERS)
         if column is None or chunk.render_version != RENDER_VERSION or column in self._useless:
-            return _NOTHING
+            return None
         if self._reactor.seconds() < self._avoided_until:
-            return _NOTHING
+            return None
         of = column.key, name
         flight = self._flights.get(of)
         if flight is None:
@@ -93,7 +94,7 @@ class ChunkReader:
             flight.when_landed(lambda: self._flights.pop(of))
         return await flight.result()
 
-    async def _read(self, chunk: ChunkRef, column: ColumnRef, fields: FieldList | None) -> Column:
+    async def _read(self, chunk: ChunkRef, column: ColumnRef, fields: FieldList | None) -> Column | None:
         try:
             reading = Deferred.fromCoroutine(self._pool.run(_read_column, self._store, chunk, column, fields))
             found: Column = await reading.addTimeout(_READ_SECONDS, self._reactor)
@@ -110,7 +111,7 @@ class ChunkReader:
             return found
         CACHE_HITS.labels("chunk", why).inc()
         log.info("{name} of chunk {key} cannot be used: it is {why}", name=column.name, key=column.key, why=why)
-        return _NOTHING
+        return None
 
 
 def _read_column(store: ObjectStore, chunk: ChunkRef, column: ColumnRef, fields: FieldList | None) -> Column:

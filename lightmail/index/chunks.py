@@ -40,8 +40,10 @@ Values: TypeAlias = Mapping[ObjectId, Any]
 # A chunk as JSON can hold it: its render version, and the fields of each ColumnRef.
 Described: TypeAlias = tuple[int, Sequence[Sequence[Any]]]
 
+# Field lists whose answers the chunks of a mailbox have.
+LISTS_MAX: Final = 3
 # What a column takes in memory unpacked, at most; writers close a chunk long before.
-COLUMN_OCTETS_BOUND: Final = 16 << 20
+COLUMN_OCTETS_BOUND: Final = 32 << 20
 
 _LEVEL: Final = 3
 _ABSENT: Final = 0xFFFFFFFF
@@ -99,9 +101,9 @@ class ChunkRef:
         return cls(objects, version, tuple(ColumnRef(*column) for column in columns))
 
 
-def pack_column(name: str, objects: Sequence[ObjectId], values: Values) -> tuple[bytes, int]:
+def pack_column(name: str, objects: Sequence[int], values: Values) -> tuple[bytes, int]:
     """The octets of a column, and how many they are unpacked. ValueError for more than COLUMN_OCTETS_BOUND of them."""
-    data = _CODECS.get(name, _OCTETS).encode(objects, values)
+    data = _CODECS.get(name, _OCTETS).encode(cast("Sequence[ObjectId]", objects), values)
     if len(data) > COLUMN_OCTETS_BOUND:
         raise ValueError("a column of too many octets")
     return zstandard.ZstdCompressor(level=_LEVEL).compress(data), len(data)

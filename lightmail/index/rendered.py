@@ -161,9 +161,9 @@ class RenderedCache:
         for chunk in worthwhile(chunks, missing):
             era = self._era
             column = await self._reader.read(chunk, kind.name)
-            values: Mapping[ObjectId, T] = column.values
-            if not values or era != self._era:
+            if column is None or era != self._era:
                 continue
+            values: Mapping[ObjectId, T] = column.values
             here = {of: values[of] for of in missing if of in values}
             found.update(here)
             # All of a chunk: whoever lists a mailbox asks for the rest of it next.

@@ -100,6 +100,41 @@ def sent_days_txn(cursor: Cursor, objects: Sequence[ObjectId]) -> dict[ObjectId,
     return {ObjectId(row[0]): row[1] // _DAY_US for row in _select(cursor, _SENT, objects) if row[1] is not None}
 
 
+_WHOLE: Final = (
+    "SELECT object, envelope, bodystructure, header_zstd, header_fields, parts, sent_us, subject, base_subject,"
+    " from_text, to_text, cc_text, bcc_text, message_id FROM renderings WHERE object IN ({list})"
+    " AND render_version = %s AND LENGTH(envelope) + LENGTH(bodystructure) + LENGTH(header_zstd)"
+    " + LENGTH(header_fields) + LENGTH(parts) + LENGTH(subject) + LENGTH(base_subject) + LENGTH(from_text)"
+    " + LENGTH(to_text) + LENGTH(cc_text) + LENGTH(bcc_text) + LENGTH(message_id) <= %s"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class WholeRow:
+    """All that is kept of an object's rendering; ``header_zstd`` is the header block as `packed_header` left it."""
+
+    object: ObjectId
+    envelope: bytes
+    bodystructure: bytes
+    header_zstd: bytes
+    header_fields: bytes
+    parts: bytes
+    columns: SearchColumns
+
+
+def whole_rows_txn(cursor: Cursor, objects: Sequence[ObjectId], version: int, octets: int) -> list[WholeRow]:
+    """Renderings of that version which take up at most so many octets."""
+    found: list[WholeRow] = []
+    for piece in pieces(objects):
+        ids = padded(piece)
+        cursor.execute(with_list(_WHOLE, len(ids)), (*ids, version, octets))
+        for row in cursor.fetchall():
+            columns = SearchColumns(row[6], *(column.decode() for column in row[7:14]))
+            _, envelope, structure, header, fields, parts = row[:6]
+            found.append(WholeRow(ObjectId(row[0]), envelope, structure, header, fields, parts, columns))
+    return found
+
+
 class _Codec(threading.local):
     """Compressors that are kept: a new one costs 460 us, one used again 28. One pair per thread."""
 
