@@ -13,7 +13,7 @@ from tests.support import transcript
 from tests.support.conditions import Condition, open_site
 
 # What depends most on the index, on what was rendered, and on who changed what. The others take their time.
-QUICK = {"copy", "expunge", "fetch", "search", "select", "store"}
+QUICK = {"expunge", "fetch", "search"}
 # What a process counts of an address it counts for itself; what another one changed is told when a command ends, while
 # sessions of one process share their index.
 OF_ONE_PROCESS = {"failed_logins", "expunge"}

@@ -14,21 +14,26 @@ from pathlib import Path
 from typing import Any
 
 from lightmail.config import DatabaseConfig, ImapConfig, LimitsConfig, StorageConfig
+from lightmail.index.registry import Indexes
 from lightmail.notify.hints import Notifier
 from lightmail.objects.backends import ObjectStore, open_store
-from tests.support import storekit
-from tests.support.imapworld import ImapWorld
+from tests.support import snapshotting, storekit
+from tests.support.imapworld import ImapWorld, IndexParts
 
 NO_CACHES: Mapping[str, int] = {"index_octets": 0, "rendered_octets": 0, "body_octets": 0}
 
 
 @dataclass(frozen=True)
 class Condition:
-    """``limits`` are keys of [limits]. Of several ``processes`` each serves some of the connections."""
+    """``limits`` are keys of [limits]. Of several ``processes`` each serves some of the connections.
+
+    ``indexes`` makes those of a server in this process, which reads through a store that ``wrap`` has wrapped.
+    """
 
     name: str
     limits: Mapping[str, int] = field(default_factory=dict)
     wrap: Callable[[ObjectStore], ObjectStore] = lambda store: store
+    indexes: Callable[[IndexParts], Indexes] | None = None
     processes: int = 1
 
     def sections(self) -> dict[str, dict[str, object]]:
@@ -38,7 +43,12 @@ class Condition:
 
 SMALLEST_CACHES = Condition("smallest-caches", limits=NO_CACHES)
 TWO_PROCESSES = Condition("two-processes", processes=2)
-CONDITIONS = (SMALLEST_CACHES, TWO_PROCESSES)
+# Indexes go with their last session, and each SELECT after that loads from a snapshot, or would.
+WRITTEN_ALWAYS = Condition("snapshots-written-always", NO_CACHES, indexes=snapshotting.always)
+STALE = Condition("snapshots-stale", NO_CACHES, indexes=snapshotting.once)
+DAMAGED = Condition("snapshots-damaged", NO_CACHES, snapshotting.Damaging, snapshotting.always)
+ABSENT = Condition("snapshots-absent", NO_CACHES, snapshotting.Refusing, snapshotting.always)
+CONDITIONS = (SMALLEST_CACHES, TWO_PROCESSES, WRITTEN_ALWAYS, STALE, DAMAGED, ABSENT)
 
 
 class Site:
@@ -77,6 +87,8 @@ def open_site(
             "store": condition.wrap(open_store(StorageConfig(driver="memory"), None)),
             "rows": rows,
         }
+        if condition.indexes is not None:
+            shared["make_indexes"] = condition.indexes
         hearers: list[Notifier] = []
         worlds: list[ImapWorld] = []
         for _ in range(condition.processes):

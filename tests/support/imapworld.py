@@ -56,6 +56,18 @@ class _ToAll:
             each.changed(mailbox, modseq)
 
 
+@dataclass(frozen=True)
+class IndexParts:
+    """What indexes, and those who write their snapshots, stand on; `octets` bounds the indexes that nobody holds."""
+
+    database: Database
+    notifier: Notifier
+    octets: int
+    transactions: Transactions
+    store: ObjectStore
+    pool: BoundedPool
+
+
 @dataclass
 class ImapWorld:
     """A server and what it stands on. Make it with `open_world`; `close` stops all of it.
@@ -75,6 +87,10 @@ class ImapWorld:
     port: int = 0
     # What the indexes read through, given the database.
     index_reads: Callable[[Database], Any] = lambda database: database
+    # The indexes, given what they stand on.
+    make_indexes: Callable[[IndexParts], Indexes] = lambda parts: Indexes(
+        parts.database, parts.notifier, parts.octets, reactor=reactor
+    )
 
     def open(self) -> ImapWorld:
         """Start everything."""
@@ -129,7 +145,16 @@ class ImapWorld:
             transactions=self.transactions,
             blobs=Blobs(self.store, self._pools[0], memory=MemoryCache(limits.body_octets)),
             spools=self.spools,
-            indexes=Indexes(self.index_reads(self.database), self.notifier, limits.index_octets, reactor=reactor),
+            indexes=self.make_indexes(
+                IndexParts(
+                    self.index_reads(self.database),
+                    self.notifier,
+                    limits.index_octets,
+                    self.transactions,
+                    self.store,
+                    self._pools[0],
+                )
+            ),
             rendered=RenderedCache(self.database, limits.rendered_octets),
             notifier=self.notifier,
             tls=certificate() if self.with_tls else None,
