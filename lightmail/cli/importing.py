@@ -31,7 +31,7 @@ from lightmail.threads import BoundedPool
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ALL, _SOME_LEFT = 0, 1
-_PASSWORD: Final = "LIGHTMAIL_IMPORT_PASSWORD"
+_PASSWORD: Final = "IMPORT_PASSWORD"
 _SHOWN: Final = 20
 
 

@@ -50,7 +50,8 @@ class ImapSource:
     def __init__(self, login: Login, *, pause: Callable[[float], None] = time.sleep) -> None:
         self._login = login
         self._pause = pause
-        self.identity = f"imap:{login.host.lower()}:{login.port}:{login.user}"
+        # Whatever port and TLS: it is the same mail.
+        self.identity = f"imap:{login.user}@{login.host.lower()}"
         self._client: imaplib.IMAP4 | None = None
         self._selected: str | None = None
         self._validity = 0

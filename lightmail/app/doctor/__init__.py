@@ -1,0 +1,36 @@
+"""`lightmail doctor`: what an operator would look at when something is wrong, looked at in order.
+
+Every check answers, whatever the others found; nothing is changed but for a probe that is put into the object store
+and removed again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from lightmail.app.doctor import certificates, clocks, databases, directories, doors, files, objects
+from lightmail.app.doctor.checks import Check, Verdict, bad
+from lightmail.app.privileges import drop
+from lightmail.config import Config
+from lightmail.errors import StartupError
+
+__all__ = ["Check", "Verdict", "examine"]
+
+_Look = Callable[[Config], Iterator[Check]]
+
+# As root, like a server that starts: it reads the key and takes the ports before it becomes [system] owner.
+_BEFORE: Final[tuple[_Look, ...]] = (files.look, certificates.look, doors.look)
+_AFTER: Final[tuple[_Look, ...]] = (directories.look, databases.look, objects.look, clocks.look)
+
+
+def examine(config: Config) -> Iterator[Check]:
+    """All checks, one after another. Blocks. As root, it becomes [system] owner on the way, for good."""
+    for look in _BEFORE:
+        yield from look(config)
+    try:
+        drop(config.system)
+    except StartupError as error:
+        yield bad("owner", "[system] owner and group", str(error), "create the user and the group, or correct the keys")
+    for look in _AFTER:
+        yield from look(config)
