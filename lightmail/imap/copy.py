@@ -79,6 +79,7 @@ async def run_move(session: ImapServer, args: CopyArgs, by_uid: bool) -> Complet
         return _NOTHING
     moved = await selected.transfer(uids, destination, moving=True)
     if moved.uids:
+        selected.applied(moved.change)
         session.untagged(b"OK", b"[%b]" % _copyuid(moved), b"Moved")
     elif not by_uid:
         raise ExpungeIssued

@@ -27,7 +27,8 @@ async def _expunge(session: ImapServer, uids: Sequence[int] | None) -> Completio
     r"""Remove what is \Deleted, of `uids` or of the whole mailbox, and tell it: these EXPUNGEs are not held back."""
     selected = session.mbox
     assert selected is not None
-    await expunge(session.services.transactions, selected.account, selected.mailbox.id, uids)
+    gone = await expunge(session.services.transactions, selected.account, selected.mailbox.id, uids)
+    selected.applied(gone.change)
     await session.tell(may_expunge=True)
     return OK
 

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from lightmail.model import Account, BlobRef, Mailbox, MailboxId, ObjectId
     from lightmail.notify.hints import Wake
     from lightmail.operations.copy import Copied
+    from lightmail.store.messages import OwnChange
 
 log = Logger()
 
@@ -97,6 +98,10 @@ class SelectedMailbox:
         With `force` the store is asked even where no hint came: what another process committed a moment ago shows.
         """
         await self._origin.refresh(force=force)
+
+    def applied(self, change: OwnChange) -> bool:
+        """Take over what an operation here has just changed, without reading it back; whether that could be."""
+        return self._services.indexes.applied(self.index, change)
 
     def watch(self, wake: Wake) -> Closeable:
         """Call `wake` when there may be something new, until the watch is closed."""
@@ -237,9 +242,10 @@ class SelectedMailbox:
         names = settable(flag.encode("ascii", "replace") for flag in flags)
         rows = self._rows(messages, uid)
         if rows.uids:
-            await store_flags(
+            change = await store_flags(
                 self._services.transactions, self.account, self.mailbox.id, rows.uids, _MODES[mode], names
             )
+            self.applied(change)
             await self.refresh()
         now = self._rows(messages, uid)
         return {seq: self._flag_names(bits) for seq, bits in zip(now.seqs, now.flags, strict=True)}
@@ -248,7 +254,8 @@ class SelectedMailbox:
     async def expunge(self) -> list[int]:
         r"""Remove the messages that are \Deleted; their sequence numbers, in the order to send them."""
         self.check_writable()
-        await expunge_messages(self._services.transactions, self.account, self.mailbox.id, None)
+        gone = await expunge_messages(self._services.transactions, self.account, self.mailbox.id, None)
+        self.applied(gone.change)
         await self.refresh()
         updates = self.view.updates(may_expunge=True)
         self._tell(updates)

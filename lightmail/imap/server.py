@@ -30,6 +30,7 @@ from lightmail.imap.output import Disconnected, Output
 from lightmail.imap.requests import Request
 from lightmail.imap.sync import announce
 from lightmail.imap.tokens import Bad
+from lightmail.index.view import NOTHING
 from lightmail.peers import is_loopback
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
     from lightmail.imap.commands import Command
     from lightmail.imap.mailbox import SelectedMailbox
     from lightmail.imap.services import ImapServices
+    from lightmail.index.view import Updates
     from lightmail.model import Account
 
 log = Logger()
@@ -126,15 +128,18 @@ class ImapServer(imap4.IMAP4Server):
         if self._output.paused or self._output.lost:
             await self._drain()
 
-    async def sync(self, may_expunge: bool) -> None:
-        """Tell the client what has changed in the selected mailbox: EXPUNGE where it may be, EXISTS, RECENT, FETCH."""
-        if self.mbox is not None:
-            await announce(self, self.mbox, may_expunge)
+    async def sync(self, may_expunge: bool) -> Updates:
+        """Tell the client what has changed in the selected mailbox: EXPUNGE where it may be, EXISTS, RECENT, FETCH.
 
-    async def tell(self, may_expunge: bool) -> None:
+        What was told is returned.
+        """
+        return NOTHING if self.mbox is None else await announce(self, self.mbox, may_expunge)
+
+    async def tell(self, may_expunge: bool) -> Updates:
         """`sync` after a change that the command has made: it stands, so what cannot be told now is told later."""
         with suppress(MailError):
-            await self.sync(may_expunge)
+            return await self.sync(may_expunge)
+        return NOTHING
 
     @property
     def queued(self) -> tuple[Request, ...]:

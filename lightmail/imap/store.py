@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Set
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from lightmail.errors import MailError
 from lightmail.imap.commands import OK, SELECT, Command, Completion
 from lightmail.imap.fetch.items import FLAGS
 from lightmail.imap.fetch.plan import INDEX_MESSAGES, make_plan
 from lightmail.imap.fetch.render import answers
 from lightmail.imap.fetch.window import Window, chosen
+from lightmail.imap.flagging import change, change_silently, outcome
 from lightmail.imap.flags import settable
 from lightmail.imap.sequences import SequenceSet
 from lightmail.imap.tokens import Bad, Tokens
-from lightmail.index.keywords import RECENT
-from lightmail.index.view import combine
 from lightmail.model import FlagMode
-from lightmail.operations.flags import store_flags
 
 if TYPE_CHECKING:
     from lightmail.imap.mailbox import SelectedMailbox
@@ -74,40 +70,32 @@ async def run_store(session: ImapServer, args: StoreArgs, by_uid: bool) -> Compl
     rows = selected.rows(args.numbers, by_uid)
     if not rows.uids:
         return OK
-    told = selected.view.told(rows.uids)
-    await store_flags(
-        session.services.transactions, selected.account, selected.mailbox.id, rows.uids, args.mode, args.flags
-    )
     if args.silent:
-        if not all(map(selected.index.keywords.mask, args.flags)):
-            with suppress(MailError):  # the flags are stored: at worst the client hears of them once more
-                await selected.refresh()  # a keyword that was new to the mailbox has a bit now
-        selected.view.knows(_changed(selected, args, told))
-    else:
-        await session.tell(may_expunge=False)
-        await _tell_unchanged(session, selected, rows, _changed(selected, args, told), by_uid)
+        await change_silently(session, selected, rows, args.mode, args.flags)
+        return OK
+    changed = await change(session, selected, rows, args.mode, args.flags)
+    told = await session.tell(may_expunge=False)
+    if changed < len(rows):
+        await _tell_unchanged(session, selected, rows, args, {uid for _, uid, _ in told.flags}, by_uid)
     return OK
 
 
-def _changed(selected: SelectedMailbox, args: StoreArgs, flags: Mapping[int, int]) -> dict[int, int]:
-    """What the change makes of `flags` by UID, once its keywords are known."""
-    bits = selected.index.bits(args.flags)
-    return {uid: combine(before, args.mode, bits) for uid, before in flags.items()}
-
-
 async def _tell_unchanged(
-    session: ImapServer, selected: SelectedMailbox, rows: Rows, expected: Mapping[int, int], by_uid: bool
+    session: ImapServer, selected: SelectedMailbox, rows: Rows, args: StoreArgs, told: Set[int], by_uid: bool
 ) -> None:
     """Send the flags of those messages that had them before already (`rows` is from before) and have them still.
 
-    Where the sync brought other flags, from another session, it has told them.
+    Those `told` of are left out: where the sync brought other flags, from another session, it has told them.
     """
     index = selected.index
-    before = zip(rows.uids, rows.flags, strict=True)
-    same = [at for at, (uid, bits) in enumerate(before) if expected.get(uid) == bits & ~RECENT == _now(index, uid)]
+    same = [
+        at
+        for at, (uid, before, after) in enumerate(outcome(selected, rows, args.mode, args.flags))
+        if uid not in told and before == after == _now(index, uid)
+    ]
     plan = make_plan((FLAGS,), with_uid=by_uid)
     for start in range(0, len(same), INDEX_MESSAGES):
-        window = Window(chosen(rows, same[start : start + INDEX_MESSAGES]), selected.index.keywords.text)
+        window = Window(chosen(rows, same[start : start + INDEX_MESSAGES]), index.keywords.text)
         await session.write(b"".join(answers(plan, window)))
 
 

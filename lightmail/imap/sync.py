@@ -27,8 +27,8 @@ async def poll(session: ImapServer) -> None:
             await session.selected.refresh(force=True)
 
 
-async def announce(session: ImapServer, selected: SelectedMailbox, may_expunge: bool) -> None:
-    """Bring the session's view of the mailbox up to date, and send what that changes.
+async def announce(session: ImapServer, selected: SelectedMailbox, may_expunge: bool) -> Updates:
+    """Bring the session's view of the mailbox up to date, and send what that changes; what was sent.
 
     Costs next to nothing while nothing changes. Raises a MailError before anything is sent, or not at all.
     """
@@ -37,11 +37,11 @@ async def announce(session: ImapServer, selected: SelectedMailbox, may_expunge: 
     if view.unannounced and not selected.read_only:
         await _claim(session, selected)
     updates = view.updates(may_expunge)
-    if not updates:
-        return
-    lines = _lines(updates, index.keywords, selected.read_only)
-    for start in range(0, len(lines), _LINES_AT_ONCE):
-        await session.write(b"".join(lines[start : start + _LINES_AT_ONCE]))
+    if updates:
+        lines = _lines(updates, index.keywords, selected.read_only)
+        for start in range(0, len(lines), _LINES_AT_ONCE):
+            await session.write(b"".join(lines[start : start + _LINES_AT_ONCE]))
+    return updates
 
 
 async def _claim(session: ImapServer, selected: SelectedMailbox) -> None:

@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
 from lightmail.index.chunks import ChunkRef
-from lightmail.index.columns import OCTETS_PER_MESSAGE, Columns, Row
+from lightmail.index.columns import OCTETS_PER_MESSAGE, Columns, Row, as_range, picked, put
 from lightmail.index.keywords import Keywords
 from lightmail.index.snapshot import Root
 from lightmail.model import SEEN, AccountId, MailboxId
-from lightmail.store.messages import Changes, Snapshot
+from lightmail.store.messages import Changes, OwnChange, Snapshot
 
 _LOG_ENTRIES: Final = 4096
 _FIXED_OCTETS: Final = 2048
@@ -173,6 +174,25 @@ class MailboxIndex:
         """Bring the index forward. Changes that it has already do no harm."""
         self._apply(changes, changes.expunged)
 
+    def apply_own(self, change: OwnChange) -> bool:
+        """Take over what a transaction of this process has committed, without reading it back; whether that could be.
+
+        It can be where the index stands exactly before the change. Every transaction that changes anything in a
+        mailbox raises its MODSEQ by one or more while it holds the mailbox's row, so nothing lies between MODSEQ n - 1
+        and a transaction that got n: what a reading from n - 1 to n would bring is that transaction's own work, and
+        what that did follows from the statement and from the flags that were there before (P3, P6). Where the index
+        has rows of a later reading ahead of their MODSEQ, or would have expected the database to change another number
+        of messages, it says no and stays as it is; then the changes are to be read.
+        """
+        if change.modseq != self.highest_modseq + 1 or not (change.flagged or change.expunged):
+            return False
+        if change.flagged and not self._flag(change):
+            return False
+        if change.expunged:
+            self._expunge(change.expunged)
+        self.highest_modseq = change.modseq
+        return True
+
     def replace(self, whole: Snapshot) -> None:
         """Bring the index to a reading of the whole mailbox: its first, or one after changes were forgotten."""
         live = {row[1] for row in whole.rows}
@@ -239,12 +259,30 @@ class MailboxIndex:
         """Where the log of flag changes ends now; a view keeps it and asks with it later."""
         return self._log_start + len(self._log)
 
-    def flags_changed_since(self, log_position: int, modseq: int) -> set[int]:
-        """UIDs whose flags changed since a view's last look, at `log_position` and `modseq`; some may be gone."""
+    def flags_changed_since(self, log_position: int, modseq: int) -> Sequence[int]:
+        """Positions, ascending, of messages whose flags changed since a view's last look, at `log_position` and
+        `modseq`; some may have got their old flags back since."""
         if log_position >= self._log_start:
-            return set(self._log[log_position - self._log_start :])
-        columns = self.columns
-        return {uid for uid, changed in zip(columns.uids, columns.modseqs, strict=True) if changed > modseq}
+            return self.positions(sorted(set(self._log[log_position - self._log_start :])))
+        return as_range([position for position, changed in enumerate(self.columns.modseqs) if changed > modseq])
+
+    def positions(self, uids: Sequence[int]) -> Sequence[int]:
+        """The positions, ascending, of those of `uids` (ascending) that the index has."""
+        here = self.columns.uids
+        start = bisect_left(here, uids[0]) if uids else 0
+        if here[start : start + len(uids)] == array("I", uids):
+            return range(start, start + len(uids))
+        length, position = len(here), start
+        found = []
+        for uid in uids:
+            # Changes come in runs: the next position is tried before a search.
+            if position >= length or here[position] != uid:
+                position = bisect_left(here, uid, position)
+                if position >= length or here[position] != uid:
+                    continue
+            found.append(position)
+            position += 1
+        return as_range(found)
 
     def _set_modseqs(self, modseq: int | None) -> None:
         modseqs = self.columns.modseqs
@@ -266,6 +304,28 @@ class MailboxIndex:
                 self._seen_prefix = min(self._seen_prefix, position)
         return True
 
+    def _flag(self, change: OwnChange) -> bool:
+        """Change flags as the database did; whether it can only have done just that."""
+        columns = self.columns
+        positions = self.positions(change.flagged)
+        before = picked(columns.flags, positions)
+        counts = Counter(before)
+        outcome = {bits: bits & change.keep | change.add for bits in counts}
+        changed = sum(count for bits, count in counts.items() if outcome[bits] != bits)
+        if changed != change.changed or max(picked(columns.modseqs, positions), default=0) > self.highest_modseq:
+            return False
+        if changed < len(positions):
+            positions = [at for at, bits in zip(positions, before, strict=True) if outcome[bits] != bits]
+            before = picked(columns.flags, positions)
+        put(columns.flags, positions, array("q", [outcome[bits] for bits in before]))
+        put(columns.modseqs, positions, array("Q", [change.modseq]) * changed)
+        self._log_changes(picked(columns.uids, positions))
+        newly_seen = sum(count * ((outcome[bits] & SEEN) - (bits & SEEN)) for bits, count in counts.items())
+        self.unseen -= newly_seen
+        if newly_seen < 0:
+            self._seen_prefix = min(self._seen_prefix, positions[0])
+        return True
+
     def _log_changes(self, uids: array[int]) -> None:
         self._log.extend(uids)
         self.drift += len(uids)
@@ -284,17 +344,17 @@ class MailboxIndex:
         self.tick += 1
 
     def _expunge(self, uids: Sequence[int]) -> None:
-        positions = sorted({position for uid in uids if (position := self.position(uid)) >= 0})
+        """Take out messages; what is not here counts for nothing."""
+        positions = self.positions(sorted(uids))
         if not positions:
             return
         self.drift += len(positions)
         old = self.columns
-        gone = array("I", [old.uids[position] for position in positions])
-        self.unseen -= sum(not old.flags[position] & SEEN for position in positions)
-        self.octets -= sum(old.octets[position] for position in positions)
+        self.unseen -= sum(not bits & SEEN for bits in picked(old.flags, positions))
+        self.octets -= sum(picked(old.octets, positions))
         self._seen_prefix -= bisect_left(positions, self._seen_prefix)
         self.columns = old.without(positions)
         link = self.expunges
         self.expunges = link.next = Expunges()
-        link.gone = gone
+        link.gone = picked(old.uids, positions)
         self.tick += 1

@@ -18,7 +18,7 @@ from lightmail.store import epochs
 from lightmail.store.database import Database
 from lightmail.store.faults import Forgotten
 from lightmail.store.mailboxes import modseqs_txn
-from lightmail.store.messages import Changes, Snapshot, all_txn, changes_txn
+from lightmail.store.messages import Changes, OwnChange, Snapshot, all_txn, changes_txn
 from lightmail.turns import Turn
 
 # Finds out whether a mailbox has lost changes up to a MODSEQ, and does what has to be done then.
@@ -94,6 +94,12 @@ class Indexes:
         """The indexes of this process that nothing is being read into, held or not."""
         return [entry.index for entry in self._entries.values() if entry.index is not None and entry.flight is None]
 
+    def forget_chunks(self) -> None:
+        """Take no more metadata from the chunks that are known: ids of objects may have come to name others."""
+        for entry in (*self._entries.values(), *self._retired.values()):
+            if entry.index is not None:
+                entry.index.chunk_refs = ()
+
     def _held(self, mailbox: MailboxId) -> MailboxIndex | None:
         """The index of a mailbox, if it is loaded and somebody holds it."""
         entry = self._entries.get(mailbox)
@@ -146,6 +152,13 @@ class Indexes:
             await flight.result()
             if not force and not self._behind(entry, index):
                 return
+
+    def applied(self, index: MailboxIndex, change: OwnChange) -> bool:
+        """Bring a held index level with what this process has just committed, without reading it back, if that can be.
+
+        Else the next `refresh` reads it, for the hint has come; see `MailboxIndex.apply_own`.
+        """
+        return index.apply_own(change)
 
     def _behind(self, entry: _Entry, index: MailboxIndex) -> bool:
         return max(entry.wanted, self._notifier.latest(index.mailbox)) > index.highest_modseq

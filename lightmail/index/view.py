@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
-from lightmail.index.columns import Columns, Rows, positions_in
+from lightmail.index.columns import Columns, Rows, picked, positions_in
 from lightmail.index.keywords import RECENT
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.model import FlagMode
@@ -46,7 +46,7 @@ class Updates:
         )
 
 
-_NOTHING: Final = Updates()
+NOTHING: Final = Updates()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,7 +97,7 @@ class View:
         for uids in recent:
             self.add_recent(uids)
         self._recent_told = self.recent
-        self._follow()
+        self.follow()
 
     # Numbers and UIDs
 
@@ -215,20 +215,27 @@ class View:
         uids = self.index.columns.uids
         return len(uids) - bisect_right(uids, self._last_uid())
 
-    def told(self, uids: Iterable[int]) -> dict[int, int]:
-        """The flags of messages as the client knows them, for a change of its own to be reckoned with :func:`combine`
-        and noted by :meth:`knows` once it has succeeded.
+    @property
+    def level(self) -> bool:
+        """Whether the client has been told all that the index knows, but for expunges that are held back."""
+        return self._tick == self.index.tick
 
-        To be asked before the change begins. Messages with changes that the client was not told of are left out.
+    def pending(self) -> set[int]:
+        """UIDs with changes of flags that the client was not told of."""
+        if self.level:
+            return set()
+        changed = self.index.flags_changed_since(self._log_position, self._modseq)
+        return set(picked(self.index.columns.uids, changed))
+
+    def follow(self) -> None:
+        """Take for told what changed in the index since the view was `level` with it, but for expunges.
+
+        For changes of the client's own, which it knows, where the index has made no others since.
         """
-        index = self.index
-        pending = index.flags_changed_since(self._log_position, self._modseq)
-        flags = {}
-        for uid in uids:
-            position = index.position(uid)
-            if position >= 0 and uid not in pending:
-                flags[uid] = index.columns.flags[position]
-        return flags
+        self._tick = self.index.tick
+        self._keywords = self.index.keywords
+        self._modseq = self.index.highest_modseq
+        self._log_position = self.index.log_position()
 
     def knows(self, flags: Mapping[int, int]) -> None:
         """Note that the client knows these flags (UID to bits) already: the next updates do not repeat them."""
@@ -243,7 +250,7 @@ class View:
         index = self.index
         if self._tick == index.tick and not (may_expunge and self._expunges.next):
             self._known.clear()
-            return _NOTHING
+            return NOTHING
         last_uid, known = self._last_uid(), self._known
         changed = index.flags_changed_since(self._log_position, self._modseq)
         keywords_changed = index.keywords is not self._keywords
@@ -251,11 +258,11 @@ class View:
         grown = self._announce_new(last_uid)
         recent = self.recent
         recent_told, self._recent_told = self._recent_told, recent
-        flags = [] if not changed else self._flags_of(uid for uid in sorted(changed) if uid <= last_uid)
+        flags = self._flags_of(changed, last_uid) if changed else []
         if known:
             flags = [item for item in flags if known.get(item[1]) != item[2] & ~RECENT]
             self._known = {}
-        self._follow()
+        self.follow()
         return Updates(
             expunged,
             self.exists if grown else None,
@@ -266,14 +273,6 @@ class View:
 
     def _last_uid(self) -> int:
         return self._columns.uids[self.exists - 1] if self.exists else 0
-
-    def _follow(self) -> None:
-        """Take the index as it is for told, but for expunges."""
-        index = self.index
-        self._tick = index.tick
-        self._keywords = index.keywords
-        self._modseq = index.highest_modseq
-        self._log_position = index.log_position()
 
     def _announce_expunges(self) -> list[int]:
         """Take out the messages that went; their sequence numbers until now, highest first."""
@@ -305,24 +304,17 @@ class View:
         self.exists = len(self._columns)
         return True
 
-    def _flags_of(self, uids: Iterable[int]) -> list[tuple[int, int, int]]:
-        """(sequence number, UID, bits) of the messages of ascending `uids` that the index still has."""
-        index, shared = self.index, self._columns is self.index.columns
-        here, flags = index.columns.uids, index.columns.flags
-        length, position = len(here), -1
-        found = []
-        for uid in uids:
-            # Changes come in runs: the next position is tried before a search.
-            position += 1
-            if position >= length or here[position] != uid:
-                position = bisect_left(here, uid)
-                if position >= length or here[position] != uid:
-                    continue
-            bits = flags[position]
-            if self._recent and self.is_recent(uid):
-                bits |= RECENT
-            found.append((position + 1 if shared else self.seq_of(uid), uid, bits))
-        return found
+    def _flags_of(self, positions: Sequence[int], last_uid: int) -> list[tuple[int, int, int]]:
+        """(sequence number, UID, bits) of messages by their ascending positions in the index, up to a UID."""
+        columns = self.index.columns
+        positions = positions[: bisect_left(positions, bisect_right(columns.uids, last_uid))]
+        uids, flags = picked(columns.uids, positions), picked(columns.flags, positions)
+        for span in self._recent:
+            for place in range(bisect_left(uids, span.start), bisect_left(uids, span.stop)):
+                flags[place] |= RECENT
+        if self._columns is columns:
+            return list(zip([position + 1 for position in positions], uids, flags, strict=True))
+        return list(zip(map(self.seq_of, uids), uids, flags, strict=True))
 
 
 def combine(present: int, mode: FlagMode, bits: int) -> int:

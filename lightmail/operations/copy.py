@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
@@ -19,15 +19,25 @@ from lightmail.store.accounts import Quota
 from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.keywords import Keywords
 from lightmail.store.mailboxes import Locked
+from lightmail.store.messages import OwnChange
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What COPYUID tells (RFC 4315 section 3): `uids[n]` in the destination is the copy of `source_uids[n]`."""
+    """What COPYUID tells (RFC 4315 section 3): `uids[n]` in the destination is the copy of `source_uids[n]`.
+
+    `gone_modseq`: where they were moved, the MODSEQ of the source at which they went.
+    """
 
     uidvalidity: int
     source_uids: list[int]
     uids: list[int]
+    gone_modseq: int = field(default=0, compare=False)
+
+    @property
+    def change(self) -> OwnChange:
+        """What a move to another mailbox did to the source."""
+        return OwnChange(self.gone_modseq, expunged=self.source_uids)
 
 
 async def copy(
@@ -126,7 +136,8 @@ def transfer_txn(
     if not moving and results[-1].rowcount == 0:
         raise OverQuota
     new = list(range(into.uidnext, into.uidnext + len(live)))
-    return Changed(Copied(into.uidvalidity, live, new), modseqs)
+    gone_modseq = modseqs[source] if moving and source != destination else 0
+    return Changed(Copied(into.uidvalidity, live, new, gone_modseq), modseqs)
 
 
 def _open(

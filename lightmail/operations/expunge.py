@@ -11,13 +11,20 @@ from lightmail.operations.outcome import Changed, Nothing
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, mailboxes, messages
 from lightmail.store.cursor import Cursor
+from lightmail.store.messages import OwnChange
 
 
 @dataclass(frozen=True, slots=True)
 class Expunged:
-    """The UIDs that went, ascending."""
+    """The UIDs that went, ascending, and the MODSEQ at which they did; 0 when nothing went."""
 
     uids: list[int]
+    modseq: int = 0
+
+    @property
+    def change(self) -> OwnChange:
+        """What that did to the mailbox."""
+        return OwnChange(self.modseq, expunged=self.uids)
 
 
 async def expunge(tx: Transactions, account: Account, mailbox: MailboxId, uids: Sequence[int] | None) -> Expunged:
@@ -60,4 +67,4 @@ def expunge_txn(
             accounts.discharge_statement(account, sum(row[2] for row in found), len(found)),
         ]
     )
-    return Changed(Expunged(gone), {mailbox: held.highest_modseq})
+    return Changed(Expunged(gone, held.highest_modseq), {mailbox: held.highest_modseq})

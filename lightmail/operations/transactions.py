@@ -1,8 +1,11 @@
 """Runs the transactions of operations: each at most once, retried while that is safe, its hints after COMMIT.
 
-Every transaction first inserts a fresh operation id. When COMMIT was sent and no answer came, a new connection
-inserts the same id: a duplicate key means that it was committed, success that it never can be any more; no answer
-to that leaves the transient answer, never a blind retry (P8).
+A transaction that must not be doubled first inserts a fresh operation id. When COMMIT was sent and no answer came, a
+new connection inserts the same id: a duplicate key means that it was committed, success that it never can be any more;
+no answer to that leaves the transient answer, never a blind retry (P8).
+
+One that may be repeated, because twice has the outcome of once, inserts nothing and is run again. The first still holds
+its locks until it is committed or never will be, so the two cannot overtake each other.
 """
 
 from __future__ import annotations
@@ -24,7 +27,7 @@ from lightmail.model import AccountId, MailboxId
 from lightmail.operations.outcome import Changed, Nothing, RunAgain
 from lightmail.operations.queue import Ticket, Turn, WriteQueue
 from lightmail.store import epochs, ledger
-from lightmail.store.cursor import Cursor
+from lightmail.store.cursor import Cursor, Statement
 from lightmail.store.database import ATTEMPTS, RETRY_SECONDS, Database, pause_seconds
 from lightmail.store.faults import CommitUnknown, Conflict, DuplicateKey, OlderEpoch
 
@@ -57,6 +60,7 @@ class _Work:
     batch: Callable[[Cursor, Sequence[Any]], Changed[Sequence[Any]]]
     item: Any
     births: tuple[int, ...]
+    repeatable: bool = False
 
 
 class Transactions:
@@ -83,18 +87,20 @@ class Transactions:
         account: AccountId | None,
         mailboxes: Collection[MailboxId] = (),
         born_us: int | None = None,
+        repeatable: bool = False,
     ) -> T:
         """The value of ``fn(cursor, *args)`` once it is committed.
 
         `mailboxes` are those it locks; writers to one of them run one after another. `born_us` is the birth of an
-        object it refers to for the first time. Raises the function's own MailError, or Unavailable.
+        object it refers to for the first time. `repeatable`: it may happen twice in a row without harm. Raises the
+        function's own MailError, or Unavailable.
         """
 
         def batch(cursor: Cursor, _: Sequence[Any]) -> Changed[Sequence[T]]:
             changed = fn(cursor, *args)
             return Changed([changed.value], changed.modseqs)
 
-        work = _Work(name, batch, None, () if born_us is None else (born_us,))
+        work = _Work(name, batch, None, () if born_us is None else (born_us,), repeatable)
         accounts = frozenset(() if account is None else (account,))
         value: T = await self._enter(Ticket(work, accounts, frozenset(mailboxes)))
         return value
@@ -175,18 +181,22 @@ class Transactions:
 
     async def _transact(self, works: list[_Work]) -> Changed[Sequence[Any]]:
         """Run the works' function until it is committed, or certainly was not."""
-        name = works[0].name
+        name, repeatable = works[0].name, works[0].repeatable
         items = [work.item for work in works]
         births = [birth for work in works for birth in work.births]
         until = self._reactor.seconds() + RETRY_SECONDS
         failures = 0
+        uncertain: Mapping[MailboxId, int] = {}
         while True:
-            operation = _new_operation_id()
-            guard = ledger.operation_statement(operation, min(births, default=None), max(births, default=None))
+            operation = b"" if repeatable else _new_operation_id()
+            guard = None
+            if operation:
+                guard = ledger.operation_statement(operation, min(births, default=None), max(births, default=None))
             try:
                 return await self.database.attempt(name, _guarded, guard, works[0].batch, items)
             except Nothing as nothing:
-                return Changed([nothing.value])
+                # Nothing is left to do where a transaction was committed whose answer was lost.
+                return Changed([nothing.value], uncertain)
             except RunAgain as again:
                 again.accept()
                 continue
@@ -196,9 +206,10 @@ class Transactions:
             except Conflict as conflict:
                 reason = conflict.reason
             except CommitUnknown as unknown:
-                if await self._was_committed(name, operation):
-                    committed: Changed[Sequence[Any]] = unknown.result
+                committed: Changed[Sequence[Any]] = unknown.result
+                if operation and await self._was_committed(name, operation):
                     return committed
+                uncertain = committed.modseqs if repeatable else {}
                 reason = "lost-commit"
             failures += 1
             DATABASE_RETRIES.labels(name, reason).inc()
@@ -238,12 +249,13 @@ class Transactions:
 
 def _guarded(
     cursor: Cursor,
-    guard: tuple[str, Sequence[Any]],
+    guard: Statement | None,
     batch: Callable[[Cursor, Sequence[Any]], Changed[Sequence[Any]]],
     items: Sequence[Any],
 ) -> Changed[Sequence[Any]]:
     points.reached("transaction-begun")
-    cursor.first(*guard, _check_guard)
+    if guard is not None:
+        cursor.first(*guard, _check_guard)
     changed = batch(cursor, items)
     points.reached("rows-written")
     return changed

@@ -53,6 +53,23 @@ class Changes:
     epoch: int
 
 
+@dataclass(frozen=True, slots=True)
+class OwnChange:
+    """What one transaction of this process did to a mailbox, all of it, and the MODSEQ that the mailbox got for it.
+
+    Of `flagged` (ascending) it kept the bits `keep` of the flags and added `add`, where messages were alive; `changed`
+    of them had other flags before. What it `expunged` (ascending) was alive until then. With neither, there is no more
+    to be said than the MODSEQ.
+    """
+
+    modseq: int
+    flagged: Sequence[int] = ()
+    keep: int = 0
+    add: int = 0
+    changed: int = 0
+    expunged: Sequence[int] = ()
+
+
 _COUNTERS: Final = (
     "SELECT id, epoch < (SELECT epoch FROM store WHERE id = 1),"
     " epoch, highest_modseq, uidvalidity, uidnext, recent_uid, keyword_version FROM mailboxes"

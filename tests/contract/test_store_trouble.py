@@ -26,6 +26,7 @@ from lightmail.store import messages
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database, open_database
 from lightmail.store.faults import CommitUnknown, Conflict
+from lightmail.store.messages import OwnChange
 from lightmail.store.mysql import MySqlDatabase
 from tests.support import mariadb
 from tests.support.faultproxy import COMMIT, DOWN, UP, Direction, Effect, Fault, FaultProxy, fault_proxy
@@ -221,7 +222,7 @@ def test_concurrent_flags_all_hold(store: Store) -> None:
             for number, name in enumerate(names)
         )
     )
-    assert all(isinstance(outcome, int) for outcome in outcomes)
+    assert all(isinstance(outcome, OwnChange) for outcome in outcomes)
     assert store.flags(inbox) == {uid: set(names) for uid in (1, 2, 3)}
 
 

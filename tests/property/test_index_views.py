@@ -13,10 +13,17 @@ from lightmail.index.keywords import RECENT
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.index.view import EVERYTHING, View, combine
 from lightmail.model import DELETED, FLAGGED, SEEN, AccountId, FlagMode, MailboxId
-from lightmail.store.messages import Changes, Snapshot
+from lightmail.store.keywords import ALL_BITS
+from lightmail.store.messages import Changes, OwnChange, Snapshot
 
 VIEWS = st.integers(0, 2)
 PICK = st.integers(0, 1 << 30)
+# What a mode keeps of the flags that were, and what it adds.
+MASKS = {
+    FlagMode.ADD: lambda bits: (ALL_BITS, bits),
+    FlagMode.REMOVE: lambda bits: (ALL_BITS & ~bits, 0),
+    FlagMode.REPLACE: lambda bits: (0, bits),
+}
 BITS = st.sampled_from([0, SEEN, FLAGGED, SEEN | DELETED, 1 << 62])
 
 
@@ -146,20 +153,58 @@ class Mailbox(RuleBasedStateMachine):
     def sync(self, number: int, may_expunge: bool) -> None:
         self.clients[number].obey(may_expunge)
 
-    @rule(number=VIEWS, picks=st.lists(PICK, min_size=1, max_size=4), bits=BITS, mode=st.sampled_from(FlagMode))
-    def silent_store(self, number: int, picks: list[int], bits: int, mode: FlagMode) -> None:
-        """STORE .SILENT: the client works out the result by itself, unless it is told otherwise."""
-        client, uids = self.clients[number], self.chosen(picks)
-        known = [uid for uid in uids if client.view.seq_of(uid)]
-        told = client.view.told(known)
-        self.store.modseq += 1
-        for uid in known:
-            self.store.live[uid] = (self.store.modseq, combine(self.store.live[uid][1], mode, bits))
-            seq = client.view.seq_of(uid)
+    @rule(
+        number=VIEWS,
+        picks=st.lists(PICK, min_size=1, max_size=8),
+        bits=BITS,
+        mode=st.sampled_from(FlagMode),
+        silent=st.booleans(),
+    )
+    def store_flags(self, number: int, picks: list[int], bits: int, mode: FlagMode, silent: bool) -> None:
+        """STORE; with .SILENT the client works out the result by itself, unless it is told otherwise."""
+        client = self.clients[number]
+        view, index = client.view, self.index
+        uids = sorted(uid for uid in self.chosen(picks) if view.seq_of(uid))
+        rows = view.rows([(uid, uid) for uid in uids], by_uid=True)
+        pending, before = view.pending(), {uid: self.store.live[uid][1] for uid in uids}
+        after = {uid: combine(flags, mode, bits) for uid, flags in before.items()}
+        changed = sum(before[uid] != after[uid] for uid in uids)
+        if changed:
+            self.store.modseq += 1
+            self.store.live |= {uid: (self.store.modseq, after[uid]) for uid in uids if before[uid] != after[uid]}
+        keep, add = MASKS[mode](bits)
+        level = view.level
+        applied = changed > 0 and index.apply_own(OwnChange(self.store.modseq, uids, keep, add, changed))
+        if not applied:
+            self.pull()
+        if not silent:
+            return
+        for uid in uids:
+            seq = view.seq_of(uid)
             client.flags[seq - 1] = combine(client.flags[seq - 1], mode, bits)
-        self.pull()
-        client.view.knows({uid: combine(flags, mode, bits) for uid, flags in told.items()})
+        if applied and level:
+            view.follow()
+        else:
+            known = zip(rows.uids, rows.flags, strict=True)
+            view.knows({uid: combine(flags & ~RECENT, mode, bits) for uid, flags in known if uid not in pending})
         client.obey(may_expunge=False)
+
+    @rule(picks=st.lists(PICK, min_size=1, max_size=4))
+    def expunge_here(self, picks: list[int]) -> None:
+        """EXPUNGE by this process, which need not read it."""
+        uids = self.chosen(picks)
+        self.expunge(picks)
+        self.index.apply_own(OwnChange(self.store.modseq, expunged=sorted(uids)))
+
+    @invariant()
+    def index_is_the_store_at_its_modseq(self) -> None:
+        """An index level with the store, however it got there, is what reading it whole gives."""
+        if self.index.highest_modseq < self.store.modseq:
+            return
+        whole = MailboxIndex(AccountId(1), MailboxId(1))
+        whole.replace(self.store.whole())
+        for name in ("uids", "modseqs", "flags", "octets", "objects"):
+            assert getattr(self.index.columns, name) == getattr(whole.columns, name)
 
     @rule(number=VIEWS)
     def reselect(self, number: int) -> None:

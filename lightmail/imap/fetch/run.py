@@ -24,12 +24,12 @@ from lightmail.imap.fetch.prefetch import Loaded, MessageWants, Range, load, mes
 from lightmail.imap.fetch.render import answers, pieces
 from lightmail.imap.fetch.sections import Section
 from lightmail.imap.fetch.window import Window, chosen
+from lightmail.imap.flagging import change_silently
 from lightmail.imap.output import Disconnected
 from lightmail.imap.sequences import SequenceSet
 from lightmail.imap.tokens import Tokens
 from lightmail.index.view import combine
 from lightmail.model import SEEN, SYSTEM_FLAGS, BlobRef, FlagMode
-from lightmail.operations.flags import store_flags
 from lightmail.turns import Turn
 
 if TYPE_CHECKING:
@@ -80,20 +80,16 @@ async def _set_seen(session: ImapServer, selected: SelectedMailbox, rows: Rows, 
     While flags cannot be written the messages are answered nevertheless, unseen as they stay: octets that are at hand
     are worth more to a reader than the side effect of having read them.
     """
-    unseen = [uid for uid, bits in zip(rows.uids, rows.flags, strict=True) if not bits & SEEN]
+    unseen = [at for at, bits in enumerate(rows.flags) if not bits & SEEN]
     if not unseen:
         return plan
-    told = selected.view.told(unseen)
     try:
-        await store_flags(
-            session.services.transactions, selected.account, selected.mailbox.id, unseen, FlagMode.ADD, SYSTEM_FLAGS[:1]
-        )
+        # The answers tell it, so the sync that follows need not.
+        await change_silently(session, selected, chosen(rows, unseen), FlagMode.ADD, SYSTEM_FLAGS[:1])
     except MailError as error:
         if not error.transient:
             raise
         return plan
-    # The answers tell it, so the sync that follows need not.
-    selected.view.knows({uid: combine(bits, FlagMode.ADD, SEEN) for uid, bits in told.items()})
     flags = cast("array[int]", rows.flags)
     flags[:] = array("q", [combine(bits, FlagMode.ADD, SEEN) for bits in flags])
     return plan.with_flags()
