@@ -36,40 +36,46 @@ def main() -> None:
         from bench.stack import Stacks  # the only part that needs Dovecot, MariaDB and an S3 server
 
         with Stacks(arguments.only.split(",")) as targets:
-            rows = asyncio.run(_rounds(targets, names, settings, arguments.rounds))
+            _compare(targets, names, settings, arguments.rounds, arguments.out)
     else:
         targets = [_target(spec, arguments.pid, arguments.restart) for spec in arguments.target]
-        rows = asyncio.run(_rounds(targets, names, settings, arguments.rounds))
-    figures = Figures(rows, targets[0].name)
-    parts = [
-        report.conditions(targets, settings, arguments.rounds),
-        report.table(figures),
-        goal_table(figures, targets[0].name),
-        report.stage_table(rows),
-    ]
-    text = "\n".join(part for part in parts if part)
-    print(text)
-    if arguments.out:
-        Path(arguments.out).write_text(text)
+        _compare(targets, names, settings, arguments.rounds, arguments.out)
 
 
-async def _rounds(targets: list[Target], names: list[str], settings: Settings, rounds: int) -> list[Row]:
+def _compare(targets: list[Target], names: list[str], settings: Settings, rounds: int, out: str | None) -> None:
+    """Measure, and report; what had been measured before something went wrong is reported, too."""
+    rows: list[Row] = []
+    try:
+        asyncio.run(_rounds(targets, names, settings, rounds, rows))
+    finally:
+        figures = Figures(rows, targets[0].name)
+        parts = [
+            report.conditions(targets, settings, rounds),
+            report.table(figures),
+            goal_table(figures, targets[0].name),
+            report.stage_table(rows),
+        ]
+        text = "\n".join(part for part in parts if part)
+        print(text)
+        if out:
+            Path(out).write_text(text)
+
+
+async def _rounds(targets: list[Target], names: list[str], settings: Settings, rounds: int, rows: list[Row]) -> None:
     """All workloads, the targets in turn within each round, so that a drifting machine hits all of them.
 
     Every other round has them in the opposite order: whatever follows on something does so half of the time only.
     """
     began = time.monotonic()
-    rows: list[Row] = []
     for number in range(rounds):
         for name in names:
-            if number and name in ONCE:
+            if name in ONCE and number < rounds - 1:
                 continue
             for target in targets if number % 2 == 0 else reversed(targets):
                 async for row in WORKLOADS[name](target, settings):
                     rows.append(row)
                     at = f"{time.monotonic() - began:.0f} s"
                     print(f"{at}: round {number + 1}: {target.name}: {row.workload}", file=sys.stderr, flush=True)
-    return rows
 
 
 def _target(spec: str, pids: list[str], restarts: list[str]) -> Target:

@@ -122,7 +122,7 @@ def _body(rng: random.Random, subtype: str, text: str, number: int) -> tuple[lis
 def _paragraphs(rng: random.Random, octets: int) -> str:
     lines: list[str] = []
     while octets > 0:
-        piece = rng.choices(_lines(), k=octets // 70 + 1)
+        piece = rng.choices(_lines(), k=octets // 100 + 1)
         lines += piece
         octets -= sum(map(len, piece)) + 2 * len(piece)
     return "\r\n".join(lines) + "\r\n"

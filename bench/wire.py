@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import re
 from collections import deque
+from collections.abc import Iterable
 
 DEADLINE_SECONDS = 300
 _LITERAL = re.compile(rb"\{(\d+)\}\r\n")
@@ -92,7 +93,7 @@ class Imap:
         self.connection.send(b"%s %s\r\n" % (tag, text))
         return await self._answer(tag, text)
 
-    async def pipeline(self, texts: list[bytes], window: int) -> list[bytes]:
+    async def pipeline(self, texts: Iterable[bytes], window: int) -> list[bytes]:
         """The answers to commands of which `window` are under way at a time."""
         waiting: deque[tuple[bytes, bytes]] = deque()
         answers: list[bytes] = []
@@ -107,10 +108,8 @@ class Imap:
         return answers
 
     async def append(self, mailbox: str, message: bytes) -> bytes:
-        """APPEND with a non-synchronising literal (RFC 7888)."""
-        tag = b"t%d" % next(_tags)
-        self.connection.send(b"%s APPEND %s {%d+}\r\n%s\r\n" % (tag, mailbox.encode(), len(message), message))
-        return await self._answer(tag, b"APPEND")
+        """APPEND with a non-synchronising literal."""
+        return await self.command(appending(mailbox, message))
 
     async def _answer(self, tag: bytes, text: bytes) -> bytes:
         answer = await self.connection.until(tag + b" ")
@@ -211,6 +210,11 @@ class Pop3:
         if not line.startswith(b"+OK"):
             raise WrongAnswer(f"POP3 answered {line!r}")
         return line
+
+
+def appending(mailbox: str, message: bytes) -> bytes:
+    """The command that appends a message, literal and all (RFC 7888)."""
+    return b"APPEND %s {%d+}\r\n%s" % (mailbox.encode(), len(message), message)
 
 
 def stuff(message: bytes) -> bytes:

@@ -8,10 +8,10 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 
 from bench import cpu
-from bench.measuring import anew, empty, exists, fresh_seeds, gone, login, measured, share
+from bench.measuring import WINDOW, anew, empty, exists, fresh_seeds, gone, login, measured, share
 from bench.messages import message
 from bench.model import Row, Settings, Target
-from bench.wire import Lmtp, WrongAnswer, fetch_items, stuff
+from bench.wire import Lmtp, WrongAnswer, appending, fetch_items, stuff
 
 
 async def seed(target: Target, settings: Settings) -> AsyncIterator[Row]:
@@ -22,11 +22,11 @@ async def seed(target: Target, settings: Settings) -> AsyncIterator[Row]:
         raise WrongAnswer(f"{target.name} holds {there} messages, wanted {settings.count}: empty its INBOX first")
 
     async def fill() -> None:
-        for number in range(there, settings.count):
-            await session.append("INBOX", message(settings.seed, number))
+        mail = (message(settings.seed, number) for number in range(there, settings.count))
+        await session.pipeline((appending("INBOX", each) for each in mail), WINDOW)
 
     if there < settings.count:
-        yield await measured("APPEND, filling the mailbox", target, settings.count - there, fill)
+        yield await measured("APPEND pipelined, filling the mailbox", target, settings.count - there, fill)
     await session.logout()
 
 

@@ -9,7 +9,7 @@ from dataclasses import replace
 from statistics import median
 
 from bench import cpu
-from bench.measuring import empty, fresh_seeds, login, made, measured, settled, share
+from bench.measuring import WINDOW, empty, fresh_seeds, login, measured, settled, share
 from bench.messages import message
 from bench.model import Row, Settings, Target
 from bench.wire import Imap, Lmtp, stuff
@@ -22,11 +22,7 @@ _APART_SECONDS = 0.1
 
 
 async def _idling(target: Target, user: str, mailbox: str = "INBOX") -> Imap:
-    """A session in IDLE, on a mailbox that it makes where there is none."""
-    session = await login(target, user, None)
-    if mailbox != "INBOX":
-        await made(session, mailbox)
-    await session.command(b"SELECT " + mailbox.encode())
+    session = await login(target, user, mailbox)
     session.connection.send(b"i IDLE\r\n")
     await session.connection.until(b"+ ")
     return session
@@ -56,14 +52,16 @@ async def crowd(target: Target, settings: Settings) -> AsyncIterator[Row]:
     that has a process for each would fill the machine."""
     if target.metrics is None:
         return
+    places = [f"bench-crowd-{number}" for number in range(-(-settings.crowd // len(target.scratch)))]
+    await asyncio.gather(*(_make(target, user, places) for user in target.scratch))
     main = target.pids[""][0]
     before = cpu.own_resident_kib(main)
     sessions: list[Imap] = []
 
     async def come(_worker: int, numbers: list[int]) -> None:
         for number in numbers:
-            user, place = target.scratch[number % len(target.scratch)], number // len(target.scratch)
-            sessions.append(await _idling(target, user, f"bench-crowd-{place}"))
+            place, user = divmod(number, len(target.scratch))
+            sessions.append(await _idling(target, target.scratch[user], places[place]))
 
     started = time.perf_counter()
     await share(_AT_ONCE, settings.crowd, come)
@@ -75,6 +73,15 @@ async def crowd(target: Target, settings: Settings) -> AsyncIterator[Row]:
     also = {"MB": held * 1024 / 1e6, "KiB each": (held - before) / settings.crowd}
     yield Row(f"{settings.crowd} idle sessions", target.name, settings.crowd, wall, {}, also=also)
     await settled(target)  # it notices that all of them are gone
+
+
+async def _make(target: Target, user: str, mailboxes: list[str]) -> None:
+    """Make these mailboxes, as far as they are not there from a run before."""
+    session = await login(target, user, None)
+    there = await session.command(b'LIST "" *')
+    missing = [name.encode() for name in mailboxes if f"{name}\r\n".encode() not in there.replace(b'"', b"")]
+    await session.pipeline([b"CREATE " + name for name in missing], WINDOW)
+    await session.logout()
 
 
 async def latency(target: Target, settings: Settings) -> AsyncIterator[Row]:
