@@ -14,7 +14,7 @@ from lightmail.operations.copy import transfer_txn
 from lightmail.operations.names import DEPTH, canonical, is_below, superiors
 from lightmail.operations.outcome import Changed, Nothing
 from lightmail.operations.transactions import Transactions
-from lightmail.store import accounts, mailboxes, messages, subscriptions
+from lightmail.store import accounts, mailboxes, messages, snapshots, subscriptions
 from lightmail.store.cursor import Cursor
 from lightmail.store.faults import DuplicateKey
 
@@ -125,6 +125,7 @@ def _delete_txn(cursor: Cursor, account: AccountId, name: str) -> Changed[None]:
         [
             mailboxes.delete_statement(mailbox.id),
             messages.bury_all_statement(mailbox.id),
+            *snapshots.drop_statements(mailbox.id),
             accounts.discharge_statement(account, octets, count),
         ]
     )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lightmail.model import Account, AccountId, Usage
+from lightmail.store import snapshots
 from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.sqltext import NOW_US, padded, with_list
 
@@ -261,7 +262,8 @@ def delete_account_txn(cursor: Cursor, account: AccountId) -> bool:
     cursor.execute("SELECT id FROM mailboxes WHERE account = %s AND deleted_at = 0", (account,))
     ids = sorted(row[0] for row in cursor.fetchall())
     locks = [("SELECT id FROM mailboxes WHERE id = %s FOR UPDATE", (each,)) for each in ids]
-    cursor.script([*locks, (_DELETE_MAILBOXES, (account, account))])
+    dropped = [statement for each in ids for statement in snapshots.drop_statements(each)]
+    cursor.script([*locks, (_DELETE_MAILBOXES, (account, account)), *dropped])
     return True
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from lightmail.model import AccountId, MailboxId
+from lightmail.store import snapshots
 from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.sqltext import padded, uid_conditions, with_list, with_uids
 
@@ -112,7 +113,7 @@ _LEFT: Final = (
 
 def remove_mailbox_txn(cursor: Cursor, account: AccountId, mailbox: MailboxId) -> bytes | None:
     """Remove an empty mailbox with what belongs to it; the account's address where it was a deleted one's last."""
-    statements: list[Statement] = [(sql, (mailbox,)) for sql in _OF_MAILBOX]
+    statements: list[Statement] = [*snapshots.drop_statements(mailbox), *((sql, (mailbox,)) for sql in _OF_MAILBOX)]
     *_, left = cursor.script([*statements, (_LEFT, (account,))])
     return bytes(left.rows[0][0]) if left.rows else None
 

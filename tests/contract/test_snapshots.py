@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,14 +12,19 @@ import pytest
 from lightmail.config import StorageConfig
 from lightmail.jobs.snapshots import SnapshotWriter
 from lightmail.model import Account, FlagMode
+from lightmail.objects import keys as object_keys
 from lightmail.objects.backends import ObjectStore
 from lightmail.objects.backends import open_store as open_objects
 from lightmail.operations import epochs, mailboxes, retire
+from lightmail.operations.accounts import delete_account
 from lightmail.operations.expunge import expunge
 from lightmail.operations.flags import store_flags
 from lightmail.operations.purge import purge_messages
 from lightmail.store import epochs as stored_epochs
+from lightmail.store import progress
 from lightmail.store.collection import clock_txn
+from tests.contract.test_objects_stores import s3_config
+from tests.support.garbagekit import Yard, open_yard
 from tests.support.reactor import call, run
 from tests.support.snapshotkit import Process, Site, facts, lookups, open_site
 from tests.support.storekit import BACKENDS, Store, fresh_config, open_store
@@ -378,11 +384,12 @@ def test_a_store_that_does_not_answer_is_left_alone_for_a_while(site: Site) -> N
     assert len(asked) == 1
 
 
-@pytest.mark.parametrize("driver", ["directory", "s3"])
-def test_snapshots_are_kept_in_real_stores(store: Store, driver: str, tmp_path: Path) -> None:
-    if driver == "s3":
-        pytest.skip("see tests/contract/test_snapshots_s3")
-    objects = open_objects(StorageConfig(driver="directory", path=str(tmp_path / "objects")), None)
+@pytest.mark.parametrize("driver", ["directory", pytest.param("s3", marks=pytest.mark.s3)])
+def test_snapshots_are_kept_in_real_stores(
+    store: Store, driver: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    s3 = s3_config(request.getfixturevalue("s3_server"), f"test-{os.urandom(6).hex()}") if driver == "s3" else None
+    objects = open_objects(StorageConfig(driver=driver, path=str(tmp_path / "objects")), s3)
     objects.check()
     with open_site(store, objects) as site:
         account = filled(store)
@@ -391,3 +398,93 @@ def test_snapshots_are_kept_in_real_stores(store: Store, driver: str, tmp_path: 
         assert site.cold(account) == site.rows(account)
         assert lookups("hit") == hits + 1
         assert len(site.keys()) == 1
+
+
+# --- what becomes of objects ---
+
+
+@pytest.fixture
+def yard(store: Store) -> Iterator[Yard]:
+    with open_yard(store, open_objects(StorageConfig(driver="memory"), None)) as opened:
+        yield opened
+
+
+def in_use(site: Site) -> set[str]:
+    return {bytes(row[0]).decode() for row in site.store.rows("SELECT object_key FROM snapshots")}
+
+
+def test_what_was_replaced_is_deleted_a_little_later(yard: Yard) -> None:
+    site = Site(yard.store, yard.objects, yard.pool)
+    account = filled(site.store)
+    assert site.process().write(account)
+    old = site.keys()
+    flag(site.store, account, [1], SEEN)
+    process = site.process()
+    index = process.load(account)
+    index.drift = 1_000
+    assert run(process.writer.write(index))
+    assert site.keys() > old
+    assert yard.collect().counts["snapshot object deleted"] == 0
+    yard.later(hours=2)
+    assert yard.collect().counts["snapshot object deleted"] == 1
+    assert site.keys() == in_use(site)
+    assert site.store.count("SELECT COUNT(*) FROM snapshot_objects") == 1
+    assert site.cold(account) == site.rows(account)
+
+
+@pytest.mark.parametrize("whole_account", [True, False])
+def test_a_snapshot_goes_with_its_mailbox_and_its_account(yard: Yard, whole_account: bool) -> None:
+    site = Site(yard.store, yard.objects, yard.pool)
+    account, other = filled(site.store), filled(site.store)
+    run(mailboxes.create(site.store.tx, account, "Old"))
+    site.store.fill(account, "Old", [NONE] * 3)
+    assert site.process().write(other)
+    kept = site.keys()
+    assert site.process().write(account, "Old")
+    if whole_account:
+        run(delete_account(site.store.tx, account.address))
+    else:
+        run(mailboxes.delete(site.store.tx, account, "Old"))
+    yard.later(hours=2)
+    yard.collect()
+    assert site.keys() == kept == in_use(site)
+    yard.later(days=60)
+    yard.collect()
+    assert site.keys() == kept
+    assert site.store.count("SELECT COUNT(*) FROM snapshot_objects") == 1
+
+
+def test_leftovers_are_found_when_they_are_old_enough(yard: Yard) -> None:
+    site = Site(yard.store, yard.objects, yard.pool)
+    account = filled(site.store)
+    assert site.process().write(account)
+    kept = site.keys()
+    born_us = yard.now_us
+    for suffix in object_keys.INDEX_SUFFIXES:
+        yard.objects.put(object_keys.new_index_key(suffix, born_us), b"left over")
+    yard.objects.put("indexes/readme.txt", b"not ours")
+    assert yard.collect().counts["snapshot object left over"] == 0
+    yard.later(hours=25)
+    yard.frozen = True
+    yard.collect()
+    assert len(site.keys()) == len(kept) + 3
+    yard.frozen = False
+    assert yard.collect().counts["snapshot object left over"] == 2
+    assert site.keys() == {*kept, "indexes/readme.txt"}
+    assert site.cold(account) == site.rows(account)
+
+
+def test_a_round_over_leftovers_is_spread_over_a_day(yard: Yard) -> None:
+    born_us = yard.now_us
+    for _ in range(40):
+        yard.objects.put(object_keys.new_index_key(object_keys.CHUNK, born_us), b"left over")
+    yard.later(hours=25)
+    collector = yard.collector()
+    hands = []
+    for _ in range(4):
+        run(collector.once(yard.now_us))
+        state = run(yard.store.database.read("test", progress.read_txn, "garbage/snapshots"))
+        assert state is not None
+        hands.append(state["hand"])
+        yard.later(hours=6)
+    assert hands[0] < hands[1] < hands[2] < hands[3] <= 256

@@ -123,6 +123,8 @@ _TABLES = (
     "mailboxes",
     "accounts",
     "aliases",
+    "snapshots",
+    "snapshot_objects",
 )
 
 

@@ -8,7 +8,9 @@ A pass of the `Collector` runs one batch of each step, in the order of `collecto
 - ``objects``: a slow look at all rows of objects, for what nothing else noticed; QUARANTINED objects past their time
   are condemned; CONDEMNED ones are deleted from the store, and then their rows.
 
-Only objects below ``emails/`` are ever listed or deleted. Snapshots of indexes, once there are any, are one more step.
+- ``snapshots``: parts of snapshots that were replaced or went with their mailbox, and those that no row ever named.
+
+Only objects below ``emails/`` and ``indexes/`` are ever listed or deleted.
 
 Several collectors may run at once, on several machines. Each batch is found anew and checked again under locks, so
 what another one did meanwhile is found done; cursors are shared through the database, and only ever say that everything

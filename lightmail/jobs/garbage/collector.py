@@ -15,6 +15,7 @@ from lightmail.errors import Unavailable
 from lightmail.jobs.garbage.objects import ObjectSteps
 from lightmail.jobs.garbage.orphans import OrphanStep
 from lightmail.jobs.garbage.rows import RowSteps
+from lightmail.jobs.garbage.snapshots import SnapshotSteps
 from lightmail.jobs.garbage.step import Done, Moment, Step
 from lightmail.metrics import GARBAGE_BACKLOG, GARBAGE_COLLECTED, GARBAGE_LAST_PASS, GARBAGE_OCTETS
 from lightmail.objects.backends import ObjectStore
@@ -51,6 +52,7 @@ def steps(tx: Transactions, store: ObjectStore, pool: BoundedPool) -> list[Step]
     rows = RowSteps(tx)
     objects = ObjectSteps(tx.database, store, pool)
     orphans = OrphanStep(tx.database, store, pool)
+    snapshots = SnapshotSteps(tx.database, store, pool)
     return [
         rows.messages,
         rows.mailboxes,
@@ -58,7 +60,9 @@ def steps(tx: Transactions, store: ObjectStore, pool: BoundedPool) -> list[Step]
         objects.sweep,
         objects.quarantined,
         objects.delete,
+        snapshots.dropped,
         orphans.look,
+        snapshots.leftovers,
     ]
 
 
