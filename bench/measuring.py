@@ -9,7 +9,7 @@ import re
 import time
 from collections.abc import Awaitable, Callable
 
-from bench import cpu, stages, stalls, trips
+from bench import cpu, snapshots, stages, stalls, trips
 from bench.model import Row, Target
 from bench.wire import Imap, WrongAnswer
 
@@ -20,6 +20,7 @@ fresh_seeds = itertools.count(1_000)
 WINDOW = 32
 
 _SETTLE_SECONDS = 10.0
+_LOOK_SECONDS = 0.5
 _QUIET_CPU_SECONDS = 0.001
 
 
@@ -72,12 +73,25 @@ async def login(target: Target, user: str | None = None, mailbox: str | None = "
 
 
 async def fresh(target: Target) -> None:
-    """Restart the mail server and have it see the credentials once: what follows finds nothing else in its memory."""
+    """Restart the mail server and have it see the credentials once: what follows finds nothing else in its memory.
+
+    Before that it is given time to write the snapshots of what it has in memory.
+    """
     assert target.restart is not None
+    await _snapshots(target)
     target.pids[""] = await asyncio.to_thread(target.restart)
     session = await login(target, mailbox=None)
     await session.logout()
     await settled(target)  # its helpers start still when it serves already
+
+
+async def _snapshots(target: Target) -> None:
+    """Wait until nothing is left to be written. Raises WrongAnswer where that takes too long."""
+    deadline = time.monotonic() + target.snapshot_seconds
+    while waiting := snapshots.due(await asyncio.to_thread(_page, target)):
+        if time.monotonic() > deadline:
+            raise WrongAnswer(f"{target.name}: {waiting} snapshots are not written yet")
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def settled(target: Target) -> None:

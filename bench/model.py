@@ -12,7 +12,8 @@ class Target:
 
     ``metrics`` is where a LightMail serves /metrics. ``restart`` stops the mail server, starts it again and gives its
     process ids; where it is None, nothing is measured cold. ``about`` is its version and what makes it durable. For
-    ``tidy_seconds`` after its last answer, what it spends counts still.
+    ``tidy_seconds`` after its last answer, what it spends counts still. For so many ``snapshot_seconds`` at most it is
+    given time to write its snapshots before it is restarted.
     """
 
     name: str
@@ -28,6 +29,7 @@ class Target:
     restart: Callable[[], list[int]] | None = None
     about: str = ""
     tidy_seconds: float = 0.2
+    snapshot_seconds: float = 90.0
 
     def address(self, user: str) -> str:
         return f"{user}@{self.domain}"

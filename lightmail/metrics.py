@@ -73,6 +73,9 @@ SNAPSHOTS: Final = Counter(
     ["result"],
     registry=REGISTRY,
 )
+SNAPSHOTS_DUE: Final = Gauge(
+    "lightmail_snapshots_due", "Indexes in memory whose snapshot is still to be written.", registry=REGISTRY
+)
 SNAPSHOT_OCTETS: Final = Counter(
     "lightmail_snapshot_octets", "Octets of the objects of snapshots that were written.", registry=REGISTRY
 )

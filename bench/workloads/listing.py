@@ -114,6 +114,8 @@ async def _grow(target: Target, settings: Settings) -> None:
         piece = min(missing, settings.count, 2_000)
         await session.command(b"COPY 1:%d %s" % (piece, _HUGE.encode()))
         missing -= piece
+    # Who has it in memory as it is now writes its snapshot.
+    await session.command(b"EXAMINE " + _HUGE.encode())
     await session.logout()
 
 
