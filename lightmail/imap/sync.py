@@ -45,12 +45,19 @@ async def announce(session: ImapServer, selected: SelectedMailbox, may_expunge: 
 
 
 async def _claim(session: ImapServer, selected: SelectedMailbox) -> None:
-    r"""Make the new messages \Recent here, if no other session was the first to be told of them."""
-    services = session.services
-    # If that fails, nobody has claimed them: they are \Recent for whoever comes next.
-    with suppress(MailError):
-        for uids in await claim_recent(services.transactions, selected.account, selected.mailbox):
+    r"""Make the new messages \Recent here, if no other session was the first to be told of them.
+
+    Of the many that may watch a mailbox in this process one asks the store: the others know without it.
+    """
+    index, last = selected.index, selected.index.uids[-1]
+    if max(index.recent_uid, index.claimed) >= last:
+        return
+    index.claimed = last
+    try:
+        for uids in await claim_recent(session.services.transactions, selected.account, selected.mailbox):
             selected.view.add_recent(uids)
+    except MailError:
+        index.claimed = 0  # nobody has claimed them: they are \Recent for whoever comes next
 
 
 def _lines(updates: Updates, keywords: Keywords, read_only: bool) -> list[bytes]:

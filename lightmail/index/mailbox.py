@@ -46,7 +46,8 @@ class MailboxIndex:
 
     ``columns`` are the arrays, ascending by UID. ``tick`` moves whenever anything changed. ``unseen`` and ``octets``
     are sums over all messages. ``highest_modseq`` and ``keyword_version`` are what to read further changes from;
-    ``recent_uid`` is the last UID that any session has claimed as \\Recent.
+    ``recent_uid`` is the last UID that any session has claimed as \\Recent, as it was last read; ``claimed`` the last
+    that a session of this process has, or is about to.
 
     ``snapshot`` is the key of the root that holds this index as it was before its last ``drift`` changes, None where
     there is none; ``chunk_refs`` are the chunks that go with it.
@@ -59,6 +60,7 @@ class MailboxIndex:
         "_seen_prefix",
         "account",
         "chunk_refs",
+        "claimed",
         "columns",
         "drift",
         "epoch",
@@ -83,6 +85,7 @@ class MailboxIndex:
         self.uidvalidity = 0
         self.uidnext = 1
         self.recent_uid = 0
+        self.claimed = 0
         self.highest_modseq = 0
         self.keyword_version = -1
         self.keywords = _NO_KEYWORDS
