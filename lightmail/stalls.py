@@ -73,6 +73,11 @@ class StallMeter(Service):
         if self._timer is None:
             self._expect(0.0)
 
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing has begun since the beat before the last."""
+        return self._timer is None
+
     def _expect(self, delay: float) -> None:
         self._due = self._seconds() + delay
         self._timer = self._reactor.callLater(delay, self._beat)
@@ -109,3 +114,8 @@ def stirred(work: str) -> None:
     """Say that `work` (a protocol, a pool, a job: a word for the log) begins in the reactor's thread."""
     if _meter is not None:
         _meter.stirred(work)
+
+
+def quiet() -> bool:
+    """Whether nobody is being served in the reactor's thread just now, as far as is known."""
+    return _meter is None or _meter.quiet

@@ -24,6 +24,7 @@ from lightmail.app.privileges import drop, prepare_directory
 from lightmail.arenas import share_arenas
 from lightmail.auth.login import Authenticator
 from lightmail.config import Config
+from lightmail.cycles import QuietCollector
 from lightmail.errors import StartupError
 from lightmail.imap.factory import ImapFactory
 from lightmail.imap.services import ImapServices
@@ -104,6 +105,7 @@ def make_service(config: Config, reactor: Any) -> OrderedService:
         backends = await _open_backends(config, parts, reactor)
         await _start_workers(config, parts, backends, reactor)
         factories = _factories(config, backends, tls[0] if tls else None, reactor)
+        await parts.start(service_part("collector of cycles", QuietCollector(reactor)))
         await _open_listeners(config, parts, listeners, backends.readiness, factories, tls, reactor)
 
     return OrderedService(assemble, reactor, privileged=privileged, settle=lambda: drop(config.system))
