@@ -14,8 +14,9 @@ from lightmail.model import AccountId, MailboxId
 from lightmail.operations.outcome import Changed, Nothing
 from lightmail.operations.transactions import Transactions
 from lightmail.store import snapshots
-from lightmail.store.cursor import Cursor
+from lightmail.store.cursor import Cursor, Statement
 from lightmail.store.database import Database
+from lightmail.store.faults import Conflict, DuplicateKey
 from lightmail.store.snapshots import Pointer
 
 
@@ -85,3 +86,22 @@ async def forget(database: Database, keys: Sequence[str]) -> None:
     """Remove the rows of dropped objects that have been deleted. Raises Unavailable."""
     if keys:
         await database.run("forget-snapshots", snapshots.forget_txn, keys)
+
+
+async def clear(database: Database, mailbox: MailboxId) -> None:
+    """Remove the snapshot of a mailbox that is gone; what it was made of belongs to none then. Raises Unavailable."""
+    await database.run("clear-snapshot", _script_txn, [snapshots.orphaned_statement(mailbox)])
+
+
+async def disown(database: Database, keys: Sequence[str]) -> None:
+    """Leave objects to the collector that belong to no snapshot. Raises Unavailable."""
+    if keys:
+        await database.run("disown-snapshots", _script_txn, snapshots.disown_statements(keys))
+
+
+def _script_txn(cursor: Cursor, statements: Sequence[Statement]) -> None:
+    try:
+        cursor.script(statements)
+    except DuplicateKey:
+        # Somebody else disowns one of them at this moment.
+        raise Conflict("twin") from None

@@ -174,3 +174,75 @@ def known_txn(cursor: Cursor, keys: Sequence[str]) -> set[str]:
         cursor.execute(with_list(_KNOWN, len(listed)), listed)
         found.update(bytes(row[0]).decode() for row in cursor.fetchall())
     return found
+
+
+# --- for `lightmail verify` ---
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The snapshot of a mailbox, as verifying walks over them; `alive` says whether the mailbox is."""
+
+    mailbox: MailboxId
+    account: AccountId
+    key: str
+    alive: bool
+
+
+_AFTER: Final = (
+    "SELECT s.mailbox, s.account, s.object_key, m.id FROM snapshots s"
+    " LEFT JOIN mailboxes m ON m.id = s.mailbox AND m.deleted_at = 0"
+    " WHERE s.mailbox > %s AND (%s IS NULL OR s.account = %s) ORDER BY s.mailbox LIMIT %s"
+)
+
+
+def after_txn(cursor: Cursor, after: int, account: AccountId | None, limit: int) -> list[Held]:
+    """The next snapshots after that of a mailbox; those of one account, where it is given."""
+    cursor.execute(_AFTER, (after, account, account, limit))
+    return [
+        Held(MailboxId(row[0]), AccountId(row[1]), bytes(row[2]).decode(), row[3] is not None)
+        for row in cursor.fetchall()
+    ]
+
+
+_UNUSED: Final = (
+    "SELECT o.object_key FROM snapshot_objects o WHERE o.dropped_at = 0"
+    " AND NOT EXISTS (SELECT 1 FROM snapshots s WHERE s.mailbox = o.mailbox) LIMIT %s"
+)
+
+
+def unused_txn(cursor: Cursor, limit: int) -> list[str]:
+    """Objects that count as parts of snapshots which are not there."""
+    cursor.execute(_UNUSED, (limit,))
+    return [bytes(row[0]).decode() for row in cursor.fetchall()]
+
+
+_ORPHANED: Final = (
+    "DELETE FROM snapshots WHERE mailbox = %s"
+    " AND NOT EXISTS (SELECT 1 FROM mailboxes m WHERE m.id = %s AND m.deleted_at = 0)"
+)
+
+
+def orphaned_statement(mailbox: MailboxId) -> Statement:
+    """The statement that removes the snapshot of a mailbox that is not alive."""
+    return _ORPHANED, (mailbox, mailbox)
+
+
+_DISOWN: Final = (
+    f"UPDATE snapshot_objects SET dropped_at = {NOW_US} WHERE object_key = %s AND dropped_at = 0"  # noqa: S608
+    " AND NOT EXISTS (SELECT 1 FROM snapshots s WHERE s.mailbox = snapshot_objects.mailbox)"
+)
+_INSERT_DROPPED: Final = (
+    "INSERT INTO snapshot_objects (object_key, mailbox, octets, dropped_at)"  # noqa: S608
+    f" SELECT %s, 0, 0, {NOW_US} FROM store WHERE id = 1"
+    " AND NOT EXISTS (SELECT 1 FROM snapshot_objects o WHERE o.object_key = %s)"
+)
+
+
+def disown_statements(keys: Sequence[str]) -> list[Statement]:
+    """The statements that leave objects to the collector that belong to no snapshot."""
+    statements: list[Statement] = []
+    for key in sorted(keys):
+        name = key.encode()
+        statements += [(_DISOWN, (name,)), (_INSERT_DROPPED, (name, name))]
+    return statements

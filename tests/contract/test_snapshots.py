@@ -11,6 +11,7 @@ import pytest
 
 from lightmail.config import StorageConfig
 from lightmail.jobs.snapshots import SnapshotWriter
+from lightmail.jobs.verify import Options
 from lightmail.model import Account, FlagMode
 from lightmail.objects import keys as object_keys
 from lightmail.objects.backends import ObjectStore
@@ -28,6 +29,7 @@ from tests.support.garbagekit import Yard, open_yard
 from tests.support.reactor import call, run
 from tests.support.snapshotkit import Process, Site, facts, lookups, open_site
 from tests.support.storekit import BACKENDS, Store, fresh_config, open_store
+from tests.support.verifying import findings
 
 NONE: tuple[bytes, ...] = ()
 SEEN = (b"\\Seen",)
@@ -488,3 +490,78 @@ def test_a_round_over_leftovers_is_spread_over_a_day(yard: Yard) -> None:
         hands.append(state["hand"])
         yard.later(hours=6)
     assert hands[0] < hands[1] < hands[2] < hands[3] <= 256
+
+
+# --- verifying ---
+
+
+def found(site: Site, **options: bool) -> list[tuple[str, bool]]:
+    """What `lightmail verify` finds of snapshots: kinds, and whether they were repaired."""
+    _, all_found = findings(site.store.tx, site.objects, options=Options(restart=True, **options))
+    return sorted((each.kind, each.repaired) for each in all_found if each.kind.startswith("snapshot-"))
+
+
+def altered(site: Site, account: Account) -> None:
+    """Flags that changed behind everybody's back."""
+    mailbox = site.store.mailbox(account).id
+    site.store.execute("UPDATE messages SET flags = flags + 2 WHERE mailbox = %s AND uid = 5", mailbox)
+
+
+def gone(site: Site, account: Account) -> None:
+    pointer = site.pointer(account)
+    assert pointer is not None
+    site.objects.delete([pointer.key])
+
+
+def spoilt(site: Site, account: Account) -> None:
+    pointer = site.pointer(account)
+    assert pointer is not None
+    site.objects.put(pointer.key, damaged(site.objects.read(pointer.key, 0, pointer.octets), 50))
+
+
+def killed(site: Site, account: Account) -> None:
+    site.store.execute("UPDATE mailboxes SET deleted_at = 5 WHERE id = %s", site.store.mailbox(account).id)
+
+
+def unpointed(site: Site, account: Account) -> None:
+    site.store.execute("DELETE FROM snapshots WHERE mailbox = %s", site.store.mailbox(account).id)
+
+
+def left_over(site: Site, account: Account) -> None:
+    born_us = run(site.store.database.read("clock", clock_txn)) - 4 * 86_400_000_000
+    site.objects.put(object_keys.new_index_key(object_keys.ROOT, born_us), b"left over")
+
+
+FAULTS = {
+    "snapshot-differs": [altered],
+    "snapshot-unusable": [gone, spoilt],
+    "snapshot-without-mailbox": [killed],
+    "snapshot-leftover": [unpointed, left_over],
+}
+
+
+@pytest.mark.parametrize(("kind", "fault"), [(kind, fault) for kind in FAULTS for fault in FAULTS[kind]])
+def test_verifying_finds_what_is_wrong_with_a_snapshot_and_drops_it(
+    yard: Yard, kind: str, fault: Callable[[Site, Account], None]
+) -> None:
+    site = Site(yard.store, yard.objects, yard.pool)
+    account = filled(site.store)
+    assert site.process().write(account)
+    flag(site.store, account, [1], SEEN)
+    assert found(site) == []
+    fault(site, account)
+    assert found(site) == [(kind, False)]
+    # What a snapshot is dropped from in one pass may be found as belonging to none by the next.
+    assert set(found(site, mending=True)) - {("snapshot-leftover", True)} <= {(kind, True)}
+    assert found(site) == []
+    yard.later(hours=2)
+    yard.collect()
+    assert site.keys() == in_use(site)
+
+
+def test_a_stale_snapshot_is_no_finding(yard: Yard) -> None:
+    site = Site(yard.store, yard.objects, yard.pool)
+    account = filled(site.store)
+    assert site.process().write(account)
+    epoch_risen(site, account)
+    assert found(site) == []

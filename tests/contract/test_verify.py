@@ -253,6 +253,10 @@ def test_every_kind_of_finding_that_rows_alone_show_is_tried_here() -> None:
         "object-of-others",
         "rendering-missing",
         "rendering-differs",
+        "snapshot-differs",
+        "snapshot-unusable",
+        "snapshot-without-mailbox",
+        "snapshot-leftover",
     }
     assert {fault.kind for fault in CASES + LEFTOVERS} | elsewhere == set(CHECKS)
 

@@ -15,6 +15,7 @@ from lightmail.jobs.verify.contents import ContentsPass
 from lightmail.jobs.verify.findings import Finding, Found, Report
 from lightmail.jobs.verify.listing import AccountObjectsPass, ListingPass
 from lightmail.jobs.verify.rows import MessagesPass, TablePass, UsagePass
+from lightmail.jobs.verify.snapshots import SnapshotKeysPass, SnapshotsPass
 from lightmail.jobs.verify.steps import Hands, Pass, Step
 from lightmail.model import AccountId
 from lightmail.operations import progress as job_progress
@@ -89,6 +90,9 @@ def _passes(hands: Hands, options: Options, clock: Callable[[], float]) -> list[
         if (account is None or survey.of_account) and (options.deep or not survey.wide):
             passes.append(TablePass(hands, survey, account, mending))
     passes.append(UsagePass(hands, account, mending))
+    passes.append(SnapshotsPass(hands, account, mending))
+    if account is None:
+        passes.append(SnapshotKeysPass(hands, mending, clock))
     return passes
 
 

@@ -1,8 +1,8 @@
 """The table of checks: what each finding means, what an operator does about it, what ``--repair`` does.
 
 A check over rows is a row here and a condition in `store.suspects`, of the same name. What needs the object store is
-looked for in `listing` and `contents`. Another derived thing that can disagree with its rows (a snapshot of an index,
-say) is one more row here and one more pass in `run`.
+looked for in `listing`, `contents` and `snapshots`. Another derived thing that can disagree with its rows is one more
+row here and one more pass in `run`.
 """
 
 from __future__ import annotations
@@ -248,7 +248,10 @@ _OBJECTS: Final = (
         "quarantines it: the collector deletes it after undelete_days",
     ),
     Check(
-        "foreign-key", _LEFTOVER, "a key below emails/ that LightMail never made", "remove it by hand, if it is yours"
+        "foreign-key",
+        _LEFTOVER,
+        "a key below emails/ or indexes/ that LightMail never made",
+        "remove it by hand, if it is yours",
     ),
     Check("object-damaged", _LOSS, "the object does not expand to the octets that were stored", _RECOVER),
     Check(
@@ -272,6 +275,26 @@ _OBJECTS: Final = (
     ),
     Check("rendering-missing", _FAULT, "the message cannot be listed: it has no rendering", "", "renders it"),
     Check("rendering-differs", _FAULT, "the rendering is not what the message renders to", "", "renders it anew"),
+)
+
+_DROPS_IT: Final = "drops it: another is written, and the collector deletes its objects"
+_SNAPSHOTS: Final = (
+    Check(
+        "snapshot-differs",
+        _FAULT,
+        "the snapshot of the mailbox's index says something else than its rows do",
+        "",
+        f"{_DROPS_IT}; restart the servers that have read it",
+    ),
+    Check("snapshot-unusable", _LEFTOVER, "the snapshot of the mailbox's index cannot be read", "", _DROPS_IT),
+    Check("snapshot-without-mailbox", _LEFTOVER, "the snapshot is of a mailbox that is gone", "", "drops it"),
+    Check(
+        "snapshot-leftover",
+        _LEFTOVER,
+        "an object of snapshots that belongs to none",
+        "",
+        "leaves it to the collector",
+    ),
 )
 
 _DANGLING_MEANING: Final = {
@@ -302,4 +325,6 @@ _DANGLING: Final = (
     ),
 )
 
-CHECKS: Final = {check.name: check for check in (*_MESSAGES, *_MAILBOXES, *_ACCOUNTS, *_OBJECTS, *_DANGLING)}
+CHECKS: Final = {
+    check.name: check for check in (*_MESSAGES, *_MAILBOXES, *_ACCOUNTS, *_OBJECTS, *_SNAPSHOTS, *_DANGLING)
+}
