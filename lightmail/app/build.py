@@ -28,6 +28,7 @@ from lightmail.cycles import QuietCollector
 from lightmail.errors import StartupError
 from lightmail.imap.factory import ImapFactory
 from lightmail.imap.services import ImapServices
+from lightmail.index.chunk_reader import ChunkReader
 from lightmail.index.loading import Roots
 from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
@@ -75,6 +76,7 @@ class _Backends:
     notifier: Notifier
     indexes: Indexes
     roots: Roots | None
+    reader: ChunkReader
     hints: CountedHints
     objects: ObjectStore
     pool: BoundedPool
@@ -135,6 +137,7 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
     await parts.start(_writers_part(writers))
 
     roots = Roots(store, pool, limits.snapshot_messages, reactor=reactor) if limits.snapshot_messages else None
+    reader = ChunkReader(store, pool, reactor=reactor)
     indexes = Indexes(database, notifier, limits.index_octets, reactor=reactor, roots=roots)
     indexes.when_behind(epochs.lost_tail)
     poll = Poll(notifier, indexes.modseqs, reactor=reactor)
@@ -153,6 +156,7 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
         notifier=notifier,
         indexes=indexes,
         roots=roots,
+        reader=reader,
         hints=hints,
         objects=store,
         pool=pool,
@@ -195,7 +199,12 @@ async def _start_workers(config: Config, parts: Parts, backends: _Backends, reac
         await parts.start(service_part("quota warnings", warnings))
     if backends.roots is not None:
         writer = SnapshotWriter(
-            backends.transactions, backends.indexes, backends.roots, backends.objects, backends.pool
+            backends.transactions,
+            backends.indexes,
+            backends.roots,
+            backends.objects,
+            backends.pool,
+            backends.reader,
         )
         snapshots = snapshots_service(writer, config.limits.snapshot_seconds, reactor=reactor)
         await parts.start(service_part("snapshots", snapshots))
@@ -237,7 +246,8 @@ def _factories(config: Config, backends: _Backends, tls: Any, reactor: Any) -> d
     factories: dict[str, Any] = {}
     limits, database = config.limits, backends.database
     indexes = backends.indexes
-    rendered = RenderedCache(database, limits.rendered_octets)
+    rendered = RenderedCache(database, limits.rendered_octets, backends.reader)
+    backends.epochs.when_raised(indexes.forget_chunks)
     backends.epochs.when_raised(rendered.clear)
     if config.imap is not None:
         imap = ImapServices(

@@ -16,15 +16,18 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from lightmail.index.chunks import ChunkRef
+from lightmail.index.chunks import LISTS_MAX, ChunkRef
 from lightmail.index.columns import OCTETS_PER_MESSAGE, Columns, Row, as_range, picked, put
 from lightmail.index.keywords import Keywords
 from lightmail.index.snapshot import Root
+from lightmail.mime.fields import FieldList
 from lightmail.model import SEEN, AccountId, MailboxId
 from lightmail.store.messages import Changes, OwnChange, Snapshot
 
 _LOG_ENTRIES: Final = 4096
 _FIXED_OCTETS: Final = 2048
+# An object's id in a chunk's reference, and its share of what says where the columns are.
+_OCTETS_PER_CHUNKED: Final = 8 + 2
 # Most mailboxes have no keywords of their own: they share one table and its memo.
 _NO_KEYWORDS: Final = Keywords()
 
@@ -50,7 +53,8 @@ class MailboxIndex:
     that a session of this process has, or is about to.
 
     ``snapshot`` is the key of the root that holds this index as it was before its last ``drift`` changes, None where
-    there is none; ``chunk_refs`` are the chunks that go with it.
+    there is none; ``chunk_refs`` are the chunks that go with it. ``lists`` are the field lists that the mailbox was
+    listed by, the latest first.
     """
 
     __slots__ = (
@@ -68,6 +72,7 @@ class MailboxIndex:
         "highest_modseq",
         "keyword_version",
         "keywords",
+        "lists",
         "mailbox",
         "octets",
         "recent_uid",
@@ -96,6 +101,7 @@ class MailboxIndex:
         self.octets = 0
         self.snapshot: str | None = None
         self.chunk_refs: tuple[ChunkRef, ...] = ()
+        self.lists: tuple[FieldList, ...] = ()
         self.drift = 0
         self._last_uid = 0
         self._log = array("I")
@@ -141,7 +147,8 @@ class MailboxIndex:
     @property
     def size_octets(self) -> int:
         """About the memory this index takes, for the registry's bound."""
-        return _FIXED_OCTETS + len(self) * OCTETS_PER_MESSAGE + len(self._log) * 4
+        chunked = sum(len(chunk.objects) for chunk in self.chunk_refs) * _OCTETS_PER_CHUNKED
+        return _FIXED_OCTETS + len(self) * OCTETS_PER_MESSAGE + len(self._log) * 4 + chunked
 
     @property
     def uids(self) -> array[int]:
@@ -204,6 +211,11 @@ class MailboxIndex:
             # Views that compare MODSEQs must find all of it changed: there is no telling what the lost tail did.
             self._set_modseqs(whole.highest_modseq if self.epoch else None)
             self.epoch = whole.epoch
+
+    def listed(self, fields: FieldList) -> None:
+        """Note that much of the mailbox was listed by some header fields; a list without a name is passed over."""
+        if fields.name is not None and (not self.lists or self.lists[0] != fields):
+            self.lists = (fields, *[other for other in self.lists if other != fields])[:LISTS_MAX]
 
     def distrust(self) -> None:
         """Let the next readings change every message: what this knows is of a tail that the database has lost.

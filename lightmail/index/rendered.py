@@ -167,7 +167,7 @@ class RenderedCache:
             here = {of: values[of] for of in missing if of in values}
             found.update(here)
             # All of a chunk: whoever lists a mailbox asks for the rest of it next.
-            if not self._keep_column(kind, place, values, column.octets):
+            if not self._keep_all(kind, place, values, column.octets):
                 self._keep(kind, place, here, era)
             missing = [of for of in missing if of not in values]
         return missing
@@ -188,40 +188,43 @@ class RenderedCache:
 
     def _keep(self, kind: _Kind[T], place: tuple[str, AccountId], entries: Mapping[ObjectId, T], era: int) -> None:
         """Put entries into the young generation, unless they are of an `era` that is over."""
-        if era != self._era:
+        if era != self._era or self._keep_all(kind, place, entries, sum(map(kind.octets, entries.values()))):
             return
-        octets = kind.octets
-        shelf = self._shelf(place)
         for of, value in entries.items():
-            size = octets(value) + kind.overhead
-            if of in shelf or size > self._bound // 8:
-                continue  # read by two at once, or so large that it would displace what many need
-            shelf[of] = value
-            self._young_octets += size
-            if self._young_octets > self._bound:
-                self._turn()
-                shelf = self._shelf(place)
+            size = kind.octets(value) + kind.overhead
+            if size > self._bound // 8:
+                continue  # it would displace what many need
+            shelf = self._shelf(place, size)
+            if of not in shelf:  # read by two at once
+                shelf[of] = value
+                self._young_octets += size
 
-    def _keep_column(
-        self, kind: _Kind[T], place: tuple[str, AccountId], values: Mapping[ObjectId, T], octets: int
+    def _keep_all(
+        self, kind: _Kind[T], place: tuple[str, AccountId], entries: Mapping[ObjectId, T], octets: int
     ) -> bool:
-        """Put a whole column of `octets` into the young generation; False where that is too much at once."""
-        size = octets + kind.overhead * len(values)
-        shelf = self._shelf(place)
-        if size > self._bound // 8 or not shelf.keys().isdisjoint(values):
+        """Put entries of `octets` into the young generation at once, if they are few enough, and all of them new."""
+        size = octets + kind.overhead * len(entries)
+        if size > self._bound // 8:
             return False
-        shelf.update(values)
+        shelf = self._shelf(place, size)
+        if not shelf.keys().isdisjoint(entries):
+            return False
+        shelf.update(entries)
         self._young_octets += size
-        if self._young_octets > self._bound:
-            self._turn()
         return True
 
-    def _shelf(self, place: tuple[str, AccountId]) -> _Shelf:
-        """The young generation's shelf, which counts for something, too: field lists are named by clients."""
+    def _shelf(self, place: tuple[str, AccountId], octets: int) -> _Shelf:
+        """The young generation's shelf, with room for more `octets`: at most an eighth of what a generation has.
+
+        A shelf counts for something, too: field lists are named by clients.
+        """
+        own = _SHELF_OCTETS + len(place[0])
+        if self._young_octets + octets + own > self._bound:
+            self._turn()
         shelf = self._young.get(place)
         if shelf is None:
             shelf = self._young[place] = {}
-            self._young_octets += _SHELF_OCTETS + len(place[0])
+            self._young_octets += own
         return shelf
 
     def _turn(self) -> None:

@@ -15,11 +15,13 @@ from typing import Any, Final
 
 from twisted.logger import Logger
 
+from lightmail.index.chunk_reader import ChunkReader
+from lightmail.index.chunk_writer import ChunkWriter, lack_lists
 from lightmail.index.loading import Roots
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.index.registry import Indexes
 from lightmail.index.snapshot import Packed, Root, pack
-from lightmail.metrics import SNAPSHOT_OCTETS, SNAPSHOTS
+from lightmail.metrics import SNAPSHOT_OCTETS, SNAPSHOTS, SNAPSHOTS_DUE
 from lightmail.model import MailboxId
 from lightmail.objects import keys
 from lightmail.objects.backends import ObjectStore
@@ -56,6 +58,7 @@ class SnapshotWriter:
         roots: Roots,
         store: ObjectStore,
         pool: BoundedPool,
+        reader: ChunkReader | None = None,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
@@ -64,6 +67,7 @@ class SnapshotWriter:
         self._roots = roots
         self._store = store
         self._pool = pool
+        self._chunks = None if reader is None else ChunkWriter(tx.database, store, pool, reader, self._chunk_key)
         self._clock = clock
         # Those that are due: since when, and their MODSEQ at the last look.
         self._waiting: dict[MailboxId, tuple[float, int]] = {}
@@ -79,6 +83,13 @@ class SnapshotWriter:
             self._resting[index.mailbox] = self._seconds() + _REST_SECONDS
             written += await self.write(index)
         return written
+
+    def due(self) -> int:
+        """How many indexes of this process wait for their snapshot to be written."""
+        return sum(map(self._is_due, self._indexes.settled()))
+
+    def _chunk_key(self) -> str:
+        return keys.new_index_key(keys.CHUNK, int(self._clock() * 1_000_000))
 
     def _seconds(self) -> float:
         return self._tx.seconds()
@@ -102,7 +113,9 @@ class SnapshotWriter:
     def _is_due(self, index: MailboxIndex) -> bool:
         if index.snapshot is None:
             return len(index) >= self._roots.messages
-        return index.drift >= max(_CHANGES, len(index) // _SHARE)
+        if index.drift >= max(_CHANGES, len(index) // _SHARE):
+            return True
+        return self._chunks is not None and (not index.chunk_refs or lack_lists(index.chunk_refs, index.lists))
 
     async def write(self, index: MailboxIndex) -> bool:
         """Write a snapshot of an index as it is now, whether it is due or not; False where none is needed after all.
@@ -135,8 +148,11 @@ class SnapshotWriter:
 
     async def _replace(self, index: MailboxIndex, standing: Standing) -> bool:
         replaced = standing.pointer.key if standing.pointer is not None else None
-        root, drift = index.root(standing.account, index.chunk_refs), index.drift
         born_us = int(self._clock() * 1_000_000)
+        chunks = index.chunk_refs
+        if self._chunks is not None:
+            chunks = await self._chunks.renewed(index.columns.objects[:], chunks, index.lists)
+        root, drift = index.root(standing.account, chunks), index.drift
         key = keys.new_index_key(keys.ROOT, born_us)
         packed = await self._pool.run(_put, self._store, key, root)
         SNAPSHOT_OCTETS.inc(len(packed.data))
@@ -149,7 +165,7 @@ class SnapshotWriter:
         SNAPSHOTS.labels("written" if swapped else "refused").inc()
         if not swapped:
             return False
-        index.snapshot, index.drift = key, index.drift - drift
+        index.snapshot, index.chunk_refs, index.drift = key, chunks, index.drift - drift
         log.debug(
             "wrote a snapshot of mailbox {mailbox}: {messages} messages, {octets} octets",
             mailbox=index.mailbox,
@@ -161,6 +177,7 @@ class SnapshotWriter:
 
 def snapshots_service(writer: SnapshotWriter, interval_seconds: float, *, reactor: Any) -> Rounds:
     """The service that looks every so often for snapshots to write."""
+    SNAPSHOTS_DUE.set_function(writer.due)
     return Rounds(
         writer.once,
         reactor=reactor,

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 log = Logger()
 
+# From so many messages on a FETCH counts as a listing, whose field lists are worth remembering.
+_LISTING_MESSAGES: Final = 100
+
 
 @dataclass(frozen=True, slots=True)
 class FetchArgs:
@@ -66,6 +69,9 @@ async def run_fetch(session: ImapServer, args: FetchArgs, by_uid: bool) -> Compl
     plan = make_plan(args.items, with_uid=by_uid)
     if plan.sets_seen and not selected.read_only:
         plan = await _set_seen(session, selected, rows, plan)
+    if len(rows) >= _LISTING_MESSAGES:
+        for fields in plan.lists:
+            selected.index.listed(fields)
     fetch = Fetch(session, selected, plan)
     await fetch.send(rows)
     failure = fetch.failure(by_uid)
