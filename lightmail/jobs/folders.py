@@ -2,30 +2,32 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
+from base64 import b64decode, b64encode
 from collections.abc import Iterable, Sequence
 from typing import Final
-
-from twisted.mail import imap4
 
 from lightmail.model import HIERARCHY_DELIMITER, INBOX, is_inbox
 from lightmail.operations.names import canonical
 
 # A dot parts levels in Maildir++. Spelled like this it is read back, by us and by whoever decodes leniently.
 _DOT: Final = "&AC4-"
+_SHIFTED: Final = re.compile(r"[^\x20-\x7e]+|&")
+_RUN: Final = re.compile(r"&([A-Za-z0-9+,]*)-")
 _REFUSED: Final = frozenset("*%" + HIERARCHY_DELIMITER)
 
 
 def spelled(level: str, *, dots: bool) -> str:
     """A level in modified UTF-7, in ASCII; with `dots` its dots are encoded as well, and none is left."""
-    if not dots:
-        return _encoded(level)
-    return _DOT.join(_encoded(part) for part in level.split("."))
+    encoded = _SHIFTED.sub(_encoded_run, level)
+    return encoded.replace(".", _DOT) if dots else encoded
 
 
-def _encoded(text: str) -> str:
-    encoded: bytes = imap4.encoder(text)[0]
-    return encoded.decode("ascii")
+def _encoded_run(match: re.Match[str]) -> str:
+    if match[0] == "&":
+        return "&-"
+    return f"&{b64encode(match[0].encode('utf-16-be'), b'+,').rstrip(b'=').decode('ascii')}-"
 
 
 def read(name: str) -> str:
@@ -36,11 +38,14 @@ def read(name: str) -> str:
     if not name.isascii() or "&" not in name:
         return name
     try:
-        text: str = imap4.decoder(name.encode("ascii"))[0]
-        text.encode("utf-8")
+        return _RUN.sub(_decoded_run, name)
     except (UnicodeError, ValueError):
         return name
-    return text
+
+
+def _decoded_run(match: re.Match[str]) -> str:
+    base64 = match[1].encode("ascii")
+    return b64decode(base64 + b"=" * (-len(base64) % 4), b"+,").decode("utf-16-be") if base64 else "&"
 
 
 def target_name(levels: Sequence[str], into: str) -> str:

@@ -20,7 +20,7 @@ _BLOCK: Final = 1 << 20
 # A From line is at most this long; whatever is longer is text.
 _LINE: Final = 1000
 # A time of day and a year: what every writer of a From line puts there, in whatever order.
-_FROM: Final = re.compile(rb"From (?=[^\r\n]*\b\d{1,2}:\d\d)[^\r\n]*\b(?:19|20)\d\d\b")
+_FROM: Final = re.compile(rb"From (?=[^\r\n]*\b\d{1,2}:\d\d)[^\r\n]*\b[12]\d{3}\b")
 _DATE: Final = re.compile(
     rb"\b(Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec)[a-z]*\s+(\d{1,2})\s+(\d{1,2}):(\d\d)(?::(\d\d))?"
     rb"(?:\s+(?!\d{4}\b)[A-Z+\-]\S*)*\s+(\d{4})(?:\s+([+-])(\d\d)(\d\d))?"
