@@ -115,7 +115,7 @@ class SnapshotWriter:
             return len(index) >= self._roots.messages
         if index.drift >= max(_CHANGES, len(index) // _SHARE):
             return True
-        return self._chunks is not None and (not index.chunk_refs or lack_lists(index.chunk_refs, index.lists))
+        return self._chunks is not None and lack_lists(index.chunk_refs, index.lists)
 
     async def write(self, index: MailboxIndex) -> bool:
         """Write a snapshot of an index as it is now, whether it is due or not; False where none is needed after all.
