@@ -14,7 +14,7 @@ from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Final
+from typing import Final, NamedTuple
 
 import zstandard
 
@@ -39,6 +39,8 @@ from lightmail.store.blobs import WholeRow, unpacked_header, whole_rows_txn
 from lightmail.store.database import Database
 from lightmail.threads import BoundedPool
 
+# What is written before the snapshot is that has it: a second's work, which a crash may lose.
+OBJECTS_AT_ONCE: Final = 10_000
 _CHUNK_OBJECTS: Final = 1000
 _CHUNK_OCTETS: Final = 4 << 20
 # Fewer messages than these are read from rows as fast as from a chunk.
@@ -61,6 +63,13 @@ def lack_lists(chunks: Sequence[ChunkRef], asked: Sequence[FieldList]) -> bool:
     return any(names.difference(column.name for column in chunk.columns) for chunk in chunks)
 
 
+class Renewed(NamedTuple):
+    """The chunks of a mailbox; `whole` says whether they have all messages that they are to have."""
+
+    chunks: tuple[ChunkRef, ...]
+    whole: bool
+
+
 class ChunkWriter:
     """Writes chunks to a store of objects, in its `pool`; `new_key` makes a fresh key for each object.
 
@@ -76,19 +85,18 @@ class ChunkWriter:
         self._reader = reader
         self._new_key = new_key
 
-    async def renewed(
-        self, objects: array[int], present: Sequence[ChunkRef], asked: Sequence[FieldList]
-    ) -> tuple[ChunkRef, ...]:
+    async def renewed(self, objects: array[int], present: Sequence[ChunkRef], asked: Sequence[FieldList]) -> Renewed:
         """The chunks for a mailbox of `objects` (in the order of UIDs): those of the `present` that stay, and new ones.
 
-        `asked` are the field lists that were asked for, the latest first; each has a name. The array is read in another
-        thread, and must not change meanwhile. Raises Unavailable.
+        New ones for OBJECTS_AT_ONCE objects at most. `asked` are the field lists that were asked for, the latest first;
+        each has a name. The array is read in another thread, and must not change meanwhile. Raises Unavailable.
         """
         useful = [chunk for chunk in present if self._reader.is_useful(chunk)]
         kept, loose = await self._pool.run(_sorted_out, objects, useful)
         lists = {fields.name or "": fields for fields in wanted_lists(present, asked)}
         stay = [await self._with_lists(chunk, lists) for chunk in kept]
-        return *stay, *await self._packed(loose, lists)
+        new = await self._packed(loose[:OBJECTS_AT_ONCE], lists)
+        return Renewed((*stay, *new), len(loose) <= OBJECTS_AT_ONCE)
 
     async def _with_lists(self, chunk: ChunkRef, lists: Mapping[str, FieldList]) -> ChunkRef:
         """A chunk with the answers of these lists and no others."""

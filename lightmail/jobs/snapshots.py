@@ -2,7 +2,7 @@
 
 An index is due once it has no snapshot and holds messages enough for one, or once so much has changed that bringing its
 snapshot level would take a good part of what it saves. It is written when it has been left alone from one look to the
-next; one that never is, after `_PATIENCE_SECONDS`. One at a time, and nobody waits for it: what goes wrong is tried
+next; one that never is, after `_PATIENCE` looks. One at a time, and nobody waits for it: what goes wrong is tried
 again some time later, or never.
 """
 
@@ -16,7 +16,8 @@ from typing import Any, Final
 from twisted.logger import Logger
 
 from lightmail.index.chunk_reader import ChunkReader
-from lightmail.index.chunk_writer import ChunkWriter, lack_lists
+from lightmail.index.chunk_writer import OBJECTS_AT_ONCE, ChunkWriter, lack_lists
+from lightmail.index.chunks import ChunkRef
 from lightmail.index.loading import Roots
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.index.registry import Indexes
@@ -37,9 +38,9 @@ log = Logger()
 # Fewer changes than these are read as fast as anything can be read; and of a large mailbox a tenth.
 _CHANGES: Final = 200
 _SHARE: Final = 10
-_PATIENCE_SECONDS: Final = 60.0
-# After a snapshot was written, or could not be.
-_REST_SECONDS: Final = 60.0
+# In looks: how long to wait for a quiet moment, and before the next one after a snapshot was written, or could not be.
+_PATIENCE: Final = 12
+_REST: Final = 12
 # In one look, so that a server with many mailboxes is never busy with this alone.
 _AT_ONCE: Final = 20
 _DEADLINE_SECONDS: Final = 120.0
@@ -69,9 +70,12 @@ class SnapshotWriter:
         self._pool = pool
         self._chunks = None if reader is None else ChunkWriter(tx.database, store, pool, reader, self._chunk_key)
         self._clock = clock
-        # Those that are due: since when, and their MODSEQ at the last look.
-        self._waiting: dict[MailboxId, tuple[float, int]] = {}
-        self._resting: dict[MailboxId, float] = {}
+        self._looks = 0
+        # Those that are due: since which look, and their MODSEQ at the last one.
+        self._waiting: dict[MailboxId, tuple[int, int]] = {}
+        # Those whose snapshot lacks chunks, because what wrote them was interrupted.
+        self._unfinished: set[MailboxId] = set()
+        self._resting: dict[MailboxId, int] = {}
 
     async def once(self) -> int:
         """Write the snapshots of the indexes that are due and have been left alone since the last call; how many.
@@ -80,7 +84,7 @@ class SnapshotWriter:
         """
         written = 0
         for index in self._ripe():
-            self._resting[index.mailbox] = self._seconds() + _REST_SECONDS
+            self._resting[index.mailbox] = self._looks + _REST
             written += await self.write(index)
         return written
 
@@ -89,22 +93,24 @@ class SnapshotWriter:
         return sum(map(self._is_due, self._indexes.settled()))
 
     def _chunk_key(self) -> str:
-        return keys.new_index_key(keys.CHUNK, int(self._clock() * 1_000_000))
+        return keys.new_index_key(keys.CHUNK, self._now_us())
 
-    def _seconds(self) -> float:
-        return self._tx.seconds()
+    def _now_us(self) -> int:
+        return int(self._clock() * 1_000_000)
 
     def _ripe(self) -> list[MailboxIndex]:
-        now = self._seconds()
+        self._looks += 1
+        now = self._looks
         self._resting = {mailbox: until for mailbox, until in self._resting.items() if until > now}
-        waiting: dict[MailboxId, tuple[float, int]] = {}
-        ripe: list[tuple[float, MailboxIndex]] = []
+        self._unfinished.intersection_update([index.mailbox for index in self._indexes.settled()])
+        waiting: dict[MailboxId, tuple[int, int]] = {}
+        ripe: list[tuple[int, MailboxIndex]] = []
         for index in self._indexes.settled():
             if index.mailbox in self._resting or not self._is_due(index):
                 continue
             since, modseq = self._waiting.get(index.mailbox, (now, -1))
             waiting[index.mailbox] = (since, index.highest_modseq)
-            if modseq == index.highest_modseq or now - since >= _PATIENCE_SECONDS:
+            if modseq == index.highest_modseq or now - since >= _PATIENCE:
                 ripe.append((since, index))
         self._waiting = waiting
         ripe.sort(key=_since)
@@ -114,6 +120,8 @@ class SnapshotWriter:
         if index.snapshot is None:
             return len(index) >= self._roots.messages
         if index.drift >= max(_CHANGES, len(index) // _SHARE):
+            return True
+        if index.mailbox in self._unfinished:
             return True
         return self._chunks is not None and lack_lists(index.chunk_refs, index.lists)
 
@@ -147,13 +155,34 @@ class SnapshotWriter:
         return True
 
     async def _replace(self, index: MailboxIndex, standing: Standing) -> bool:
+        """Write a root, and again after every so many new chunks: those of a large mailbox take their time."""
         replaced = standing.pointer.key if standing.pointer is not None else None
-        born_us = int(self._clock() * 1_000_000)
-        chunks = index.chunk_refs
-        if self._chunks is not None:
-            chunks = await self._chunks.renewed(index.columns.objects[:], chunks, index.lists)
-        root, drift = index.root(standing.account, chunks), index.drift
-        key = keys.new_index_key(keys.ROOT, born_us)
+        if self._chunks is None or (index.snapshot is None and len(index) > OBJECTS_AT_ONCE):
+            if not await self._point(index, standing.account, replaced, index.chunk_refs, self._now_us()):
+                return False
+            replaced = index.snapshot
+        if self._chunks is None:
+            return True
+        self._unfinished.add(index.mailbox)
+        whole = False
+        while not whole:
+            began_us = self._now_us()
+            chunks, whole = await self._chunks.renewed(index.columns.objects[:], index.chunk_refs, index.lists)
+            if not await self._point(index, standing.account, replaced, chunks, began_us):
+                return False
+            replaced = index.snapshot
+        self._unfinished.discard(index.mailbox)
+        return True
+
+    async def _point(
+        self, index: MailboxIndex, account: bytes, replaced: str | None, chunks: tuple[ChunkRef, ...], born_us: int
+    ) -> bool:
+        """Write a root with these chunks, and have the mailbox's row point to it; False where it may not.
+
+        `born_us` is when the first of its new objects may have been made.
+        """
+        root, drift = index.root(account, chunks), index.drift
+        key = keys.new_index_key(keys.ROOT, self._now_us())
         packed = await self._pool.run(_put, self._store, key, root)
         SNAPSHOT_OCTETS.inc(len(packed.data))
         pointer = Pointer(
@@ -188,7 +217,7 @@ def snapshots_service(writer: SnapshotWriter, interval_seconds: float, *, reacto
     )
 
 
-def _since(ripe: tuple[float, Any]) -> float:
+def _since(ripe: tuple[int, Any]) -> int:
     return ripe[0]
 
 

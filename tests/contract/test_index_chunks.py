@@ -106,7 +106,7 @@ class World:
 
         database, store = self.store.database, self.objects
         writer = ChunkWriter(database, store, self.pool, reader or self.reader(), new_key)
-        return run(writer.renewed(array("Q", objects), present, asked))
+        return run(writer.renewed(array("Q", objects), present, asked)).chunks
 
     def check(self, cache: RenderedCache, objects: list[ObjectId], chunks: tuple[ChunkRef, ...]) -> None:
         """Every answer of the cache is what was rendered."""
