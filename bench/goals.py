@@ -45,7 +45,7 @@ _HALF = (
     "SEARCH FROM SUBJECT",
 )
 _READING = (
-    "SELECT.*",
+    "SELECT(, cold)?",
     r"FETCH 1:\* \(UID FLAGS\).*",
     r"FETCH BODY\[\].*",
     "FETCH 64 KiB.*",

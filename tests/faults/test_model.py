@@ -27,10 +27,12 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 
 from tests.faults.mailmodel import MailModel, Outcome, message, number_in
 from tests.integration.servers import HOST, MailServer
+from tests.support.conditions import NO_CACHES
 from tests.support.faultproxy import COMMIT, DOWN, GET, PUT, UP, Effect, Fault, FaultProxy
 from tests.support.lmtpclient import LmtpClient
 from tests.support.obedient import Answer, ObedientClient, Refused
-from tests.support.stack import MARIADB_S3, open_stack
+from tests.support.snapshotting import flipped
+from tests.support.stack import MARIADB_S3, Stack, open_stack
 
 MAILBOXES = ("INBOX", "Archive", "Trash")
 PASSWORD = "secret"
@@ -39,6 +41,7 @@ EXAMPLES = int(os.environ.get("LIGHTMAIL_MODEL_EXAMPLES", "3"))
 MANY_EXAMPLES = 40
 STEPS = 40
 CONVERGES_SECONDS = 20.0
+SNAPSHOT_SECONDS = 3.0
 
 # What may befall a connection to a store, once.
 FAULTS = {
@@ -64,7 +67,11 @@ class Site:
     """Two servers on one store, behind proxies that they share."""
 
     servers: tuple[MailServer, MailServer]
-    proxies: dict[str, FaultProxy]
+    stack: Stack
+
+    @property
+    def proxies(self) -> dict[str, FaultProxy]:
+        return self.stack.proxies
 
 
 @pytest.fixture(scope="module")
@@ -73,6 +80,8 @@ def site(s3_server: Any) -> Iterator[Site]:
     hurry = {
         "garbage": {"idle_seconds": 1, "pause_seconds": 0, "undelete_days": 0},
         "journal": {"interval_seconds": 1},
+        # An index is read anew whenever a session comes to a mailbox that no other one has open, from its snapshot.
+        "limits": {**NO_CACHES, "snapshot_messages": 1, "snapshot_seconds": 1},
         "logging": {"level": "info"},
     }
     with ExitStack() as stack:
@@ -83,7 +92,8 @@ def site(s3_server: Any) -> Iterator[Site]:
         stack.callback(second.kill)
         first.server.start()
         second.start()
-        yield Site((first.server, second), first.proxies)
+        yield Site((first.server, second), first)
+        assert first.select("SELECT COUNT(*) FROM snapshots") != [(0,)], "there was none to read an index from"
 
 
 class Mail(RuleBasedStateMachine):
@@ -333,6 +343,18 @@ class Mail(RuleBasedStateMachine):
         self.site.proxies[store].refuse()
 
     @rule()
+    def leave_alone(self) -> None:
+        """Nobody does anything until snapshots are written; where one has been written just now, for a while only."""
+        until = time.monotonic() + SNAPSHOT_SECONDS
+        while time.monotonic() < until and any(map(_snapshots_due, self.site.servers)):
+            time.sleep(0.1)
+
+    @rule(lost=st.booleans(), at=st.floats(0, 1))
+    def spoil(self, lost: bool, at: float) -> None:
+        """All snapshots of indexes are lost, or a bit of each is flipped somewhere: that costs time only."""
+        self.site.stack.rewrite("indexes", lambda octets: None if lost else flipped(octets, at))
+
+    @rule()
     def heal(self) -> None:
         self._heal()
 
@@ -394,6 +416,12 @@ class Mail(RuleBasedStateMachine):
 
 def _b(text: str) -> bytes:
     return text.encode()
+
+
+def _snapshots_due(server: MailServer) -> bool:
+    """Whether a server has snapshots to write."""
+    page = server.get("/metrics")[1].decode()
+    return not re.search(r"^lightmail_snapshots_due 0.0$", page, re.MULTILINE)
 
 
 def _run(site: Site, examples: int) -> None:

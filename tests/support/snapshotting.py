@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import random
 from collections.abc import Callable, Sequence
 from typing import BinaryIO
@@ -73,6 +72,14 @@ def once(parts: IndexParts) -> Indexes:
     return EagerIndexes(parts, lambda index: index.snapshot is None)
 
 
+def flipped(octets: bytes, at: float) -> bytes:
+    """Octets of which a bit is another; `at` from 0 to 1 says how far into them."""
+    bit = min(int(at * len(octets) * 8), len(octets) * 8 - 1)
+    changed = bytearray(octets)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
 class _Wrapped:
     """A store of objects that passes everything on."""
 
@@ -108,9 +115,7 @@ class Damaging(_Wrapped):
 
     def put(self, key: str, body: bytes | BinaryIO) -> None:
         if key.startswith(_PREFIX):
-            octets = bytearray(body if isinstance(body, bytes) else body.read())
-            octets[self._random.randrange(len(octets))] ^= 1 << self._random.randrange(8)
-            body = io.BytesIO(bytes(octets))
+            body = flipped(body if isinstance(body, bytes) else body.read(), self._random.random())
         super().put(key, body)
 
 

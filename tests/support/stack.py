@@ -6,7 +6,7 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -45,6 +45,27 @@ class Stack:
         store, top = self.s3.store(self.s3.bucket), f"{self.prefix}/"
         found = [item["path"] for chunk in obstore.list(store, f"{top}emails") for item in chunk]
         return {path.removeprefix(top) for path in found}
+
+    def rewrite(self, folder: str, change: Callable[[bytes], bytes | None]) -> int:
+        """Put what `change` makes of each object below a folder in its place, nothing where it is None; how many."""
+        store, top = self._objects()
+        found = [item["path"] for chunk in obstore.list(store, f"{top}{folder}") for item in chunk]
+        for path in found:
+            try:
+                octets = change(bytes(obstore.get(store, path).bytes()))
+            except FileNotFoundError:
+                continue  # a collector was sooner
+            if octets is None:
+                obstore.delete(store, path)
+            else:
+                obstore.put(store, path, octets)
+        return len(found)
+
+    def _objects(self) -> tuple[Any, str]:
+        """The store of objects, and what all its keys begin with."""
+        if self.s3 is None:
+            return obstore.store.LocalStore(str(self._data / "objects")), ""
+        return self.s3.store(self.s3.bucket), f"{self.prefix}/"
 
     def known_keys(self) -> set[str]:
         """The keys of all objects that have a row."""
