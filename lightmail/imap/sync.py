@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
+from itertools import islice
 from typing import TYPE_CHECKING, Final
 
 from lightmail.errors import MailError
@@ -38,9 +40,8 @@ async def announce(session: ImapServer, selected: SelectedMailbox, may_expunge: 
         await _claim(session, selected)
     updates = view.updates(may_expunge)
     if updates:
-        lines = _lines(updates, index.keywords, selected.read_only)
-        for start in range(0, len(lines), _LINES_AT_ONCE):
-            await session.write(b"".join(lines[start : start + _LINES_AT_ONCE]))
+        for piece in _pieces(updates, index.keywords, selected.read_only):
+            await session.write(piece)
     return updates
 
 
@@ -60,17 +61,24 @@ async def _claim(session: ImapServer, selected: SelectedMailbox) -> None:
         index.claimed = 0  # nobody has claimed them: they are \Recent for whoever comes next
 
 
-def _lines(updates: Updates, keywords: Keywords, read_only: bool) -> list[bytes]:
-    lines = [b"* %d EXPUNGE\r\n" % seq for seq in updates.expunged]
-    if updates.keywords_changed:
-        lines += flag_lines(keywords, read_only)
+def _pieces(updates: Updates, keywords: Keywords, read_only: bool) -> Iterator[bytes]:
+    """The untagged responses that tell of `updates`, in pieces to be written one after another."""
+    gone, length = updates.expunged, len(updates.expunged)
+    for start in range(0, length, _LINES_AT_ONCE):
+        yield b"".join([b"* %d EXPUNGE\r\n" % seq for seq in gone[start : start + _LINES_AT_ONCE]])
+    lines = flag_lines(keywords, read_only) if updates.keywords_changed else []
     if updates.exists is not None:
         lines.append(b"* %d EXISTS\r\n" % updates.exists)
     if updates.recent is not None:
         lines.append(b"* %d RECENT\r\n" % updates.recent)
-    text = keywords.text
-    lines += [b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (seq, uid, text[bits]) for seq, uid, bits in updates.flags]
-    return lines
+    text, flags = keywords.text, iter(updates.flags)
+    while lines or (lines := _flag_responses(islice(flags, _LINES_AT_ONCE), text)):
+        yield b"".join(lines)
+        lines = []
+
+
+def _flag_responses(flags: Iterable[tuple[int, int, int]], text: Mapping[int, bytes]) -> list[bytes]:
+    return [b"* %d FETCH (UID %d FLAGS (%b))\r\n" % (seq, uid, text[bits]) for seq, uid, bits in flags]
 
 
 def flag_lines(keywords: Keywords, read_only: bool) -> list[bytes]:

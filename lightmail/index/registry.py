@@ -240,7 +240,7 @@ class Indexes:
             if self._idle.pop(mailbox, None) is not None:
                 self._idle_octets -= entry.octets
             # Nobody is to be woken: the watch makes the notifier remember how far the mailbox has come.
-            entry.watch = self._notifier.watch(mailbox, _sleep)
+            entry.watch = self._notifier.watch(mailbox, None)
         entry.holders += 1
         return entry
 
@@ -265,7 +265,3 @@ class Indexes:
             oldest = next(iter(self._idle))
             self._idle_octets -= self._idle.pop(oldest).octets
             del self._entries[oldest]
-
-
-def _sleep() -> None:
-    """What a watch does that is kept for its memory."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias, cast
 
@@ -26,6 +26,24 @@ EVERYTHING: Final[Ranges] = ((1, STAR),)
 
 
 @dataclass(frozen=True, slots=True)
+class Flagged(Collection[tuple[int, int, int]]):
+    """(sequence number, UID, bits with ``RECENT``) of messages, kept as columns: there may be very many."""
+
+    seqs: Sequence[int]
+    uids: Sequence[int]
+    bits: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.seqs)
+
+    def __iter__(self) -> Iterator[tuple[int, int, int]]:
+        return zip(self.seqs, self.uids, self.bits, strict=True)
+
+    def __contains__(self, item: object) -> bool:
+        return any(item == each for each in self)
+
+
+@dataclass(frozen=True, slots=True)
 class Updates:
     """What a client must be told, in this order of fields.
 
@@ -37,7 +55,7 @@ class Updates:
     expunged: Sequence[int] = ()
     exists: int | None = None
     recent: int | None = None
-    flags: Sequence[tuple[int, int, int]] = ()
+    flags: Collection[tuple[int, int, int]] = ()
     keywords_changed: bool = False
 
     def __bool__(self) -> bool:
@@ -164,9 +182,7 @@ class View:
                 if position >= 0:
                     flags[place] = columns.flags[position]
                     modseqs[place] = columns.modseqs[position]
-        for uids in self._recent:
-            for place in range(bisect_left(rows.uids, uids.start), bisect_left(rows.uids, uids.stop)):
-                flags[place] |= RECENT
+        self._mark_recent(rows.uids, flags)
         return rows
 
     def whole(self) -> Whole:
@@ -184,6 +200,12 @@ class View:
         return Whole(exists, columns, flags, recent)
 
     # \Recent
+
+    def _mark_recent(self, uids: Sequence[int], flags: array[int]) -> None:
+        """Set RECENT in the flags of ascending UIDs, where it is due."""
+        for span in self._recent:
+            marked = slice(bisect_left(uids, span.start), bisect_left(uids, span.stop))
+            flags[marked] = array("q", [bits | RECENT for bits in flags[marked]])
 
     @property
     def recent(self) -> int:
@@ -258,7 +280,7 @@ class View:
         grown = self._announce_new(last_uid)
         recent = self.recent
         recent_told, self._recent_told = self._recent_told, recent
-        flags = self._flags_of(changed, last_uid) if changed else []
+        flags: Collection[tuple[int, int, int]] = self._flags_of(changed, last_uid) if changed else ()
         if known:
             flags = [item for item in flags if known.get(item[1]) != item[2] & ~RECENT]
             self._known = {}
@@ -304,17 +326,17 @@ class View:
         self.exists = len(self._columns)
         return True
 
-    def _flags_of(self, positions: Sequence[int], last_uid: int) -> list[tuple[int, int, int]]:
-        """(sequence number, UID, bits) of messages by their ascending positions in the index, up to a UID."""
+    def _flags_of(self, positions: Sequence[int], last_uid: int) -> Flagged:
+        """The flags of messages by their ascending positions in the index, up to a UID."""
         columns = self.index.columns
         positions = positions[: bisect_left(positions, bisect_right(columns.uids, last_uid))]
         uids, flags = picked(columns.uids, positions), picked(columns.flags, positions)
-        for span in self._recent:
-            for place in range(bisect_left(uids, span.start), bisect_left(uids, span.stop)):
-                flags[place] |= RECENT
-        if self._columns is columns:
-            return list(zip([position + 1 for position in positions], uids, flags, strict=True))
-        return list(zip(map(self.seq_of, uids), uids, flags, strict=True))
+        self._mark_recent(uids, flags)
+        if self._columns is not columns:
+            return Flagged([self.seq_of(uid) for uid in uids], uids, flags)
+        if isinstance(positions, range):
+            return Flagged(range(positions.start + 1, positions.stop + 1), uids, flags)
+        return Flagged([position + 1 for position in positions], uids, flags)
 
 
 def combine(present: int, mode: FlagMode, bits: int) -> int:

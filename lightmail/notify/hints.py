@@ -25,7 +25,7 @@ class Watch:
 
     __slots__ = ("_notifier", "mailbox", "wake")
 
-    def __init__(self, notifier: Notifier, mailbox: MailboxId, wake: Wake) -> None:
+    def __init__(self, notifier: Notifier, mailbox: MailboxId, wake: Wake | None) -> None:
         self._notifier: Notifier | None = notifier
         self.mailbox: Final = mailbox
         self.wake: Final = wake
@@ -59,8 +59,11 @@ class Notifier:
         self._reactor = reactor
         self._mailboxes: dict[MailboxId, _Watched] = {}
 
-    def watch(self, mailbox: MailboxId, wake: Wake) -> Watch:
-        """Call `wake` after changes to `mailbox`; it must be quick, and pull later what it wants to know."""
+    def watch(self, mailbox: MailboxId, wake: Wake | None) -> Watch:
+        """Call `wake` after changes to `mailbox`; it must be quick, and pull later what it wants to know.
+
+        None: nobody is to be woken, `latest` is to be known.
+        """
         watched = self._mailboxes.get(mailbox)
         if watched is None:
             watched = self._mailboxes[mailbox] = _Watched()
@@ -74,7 +77,7 @@ class Notifier:
         if watched is None or modseq <= watched.modseq:
             return
         watched.modseq = modseq
-        if not watched.pending:
+        if not watched.pending and any(watch.wake is not None for watch in watched.watches):
             watched.pending = True
             self._reactor.callLater(0, self._wake, watched)
 
@@ -90,7 +93,7 @@ class Notifier:
     def _wake(self, watched: _Watched) -> None:
         watched.pending = False
         for watch in list(watched.watches):
-            if watch not in watched.watches:
+            if watch.wake is None or watch not in watched.watches:
                 continue  # closed by a wake before it
             try:
                 watch.wake()

@@ -19,7 +19,7 @@ from lightmail.operations.outcome import Changed, Nothing
 from lightmail.store import accounts, blobs, mailboxes, messages, undelete
 from lightmail.store import keywords as keyword_table
 from lightmail.store.accounts import Quota
-from lightmail.store.cursor import Cursor, Row, Statement
+from lightmail.store.cursor import Bulk, Cursor, Row, Statement
 from lightmail.store.faults import Conflict
 from lightmail.store.keywords import Keywords
 from lightmail.store.mailboxes import Locked
@@ -173,7 +173,7 @@ def _keyword_bits(cursor: Cursor, opened: _Opened, source: MailboxId, flags: Seq
 
 def _advances(
     account: AccountId, opened: _Opened, sources: set[MailboxId], count: int
-) -> tuple[list[Statement], Statement]:
+) -> tuple[list[Statement | Bulk], Statement]:
     """The statements that take UIDs and raise the MODSEQs of all mailboxes, and the one that reads these back.
 
     The sources change, too: sessions that look at what was deleted there must hear of it.

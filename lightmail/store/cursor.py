@@ -11,15 +11,16 @@ Statement = tuple[str, Params]
 
 
 class Bulk(NamedTuple):
-    """A statement of a script that reads many rows of integers, none of them NULL, in no particular order.
+    """A statement of a script that reads rows of integers, none of them NULL, in no particular order.
 
-    It is ``SELECT columns FROM source``; `key` is one of the columns whose values are spread, such as a UID. MySQL's
-    side packs rows into texts, which PyMySQL takes in at a quarter of the cost of rows.
+    It is ``SELECT columns FROM source``; `key` is one of the columns whose values are spread, such as a UID, or None
+    where there are few rows. MySQL's side packs rows into texts, which PyMySQL takes in at a quarter of the cost of
+    rows, and of a single row at half.
     """
 
     columns: tuple[str, ...]
     source: str
-    key: str
+    key: str | None
     params: Params
 
 

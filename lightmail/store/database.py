@@ -10,8 +10,11 @@ import random
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
+from functools import cache
 from typing import Any, ClassVar, Concatenate, Final, ParamSpec, TypeVar
 
+from prometheus_client import Counter as Counted
+from prometheus_client import Histogram
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
@@ -116,10 +119,21 @@ class Database(ABC):
     def _book(self, name: str, began: float, meter: Meter) -> None:
         """Note what a finished call cost, whether it succeeded or not."""
         self.round_trips[name] += meter.trips
-        DATABASE_ROUND_TRIPS.labels(name).inc(meter.trips)
-        DATABASE_SECONDS.labels(name).observe(self.reactor.seconds() - began)
+        trips, seconds, commit_seconds = _series(name)
+        trips.inc(meter.trips)
+        seconds.observe(self.reactor.seconds() - began)
         if meter.commit_seconds:
-            DATABASE_SECONDS.labels(f"{name} COMMIT").observe(meter.commit_seconds)
+            commit_seconds.observe(meter.commit_seconds)
+
+
+@cache
+def _series(name: str) -> tuple[Counted, Histogram, Histogram]:
+    """The metrics of calls of a name: round trips, seconds, and seconds of their COMMITs."""
+    return (
+        DATABASE_ROUND_TRIPS.labels(name),
+        DATABASE_SECONDS.labels(name),
+        DATABASE_SECONDS.labels(f"{name} COMMIT"),
+    )
 
 
 def open_database(config: DatabaseConfig, *, reactor: Any = None) -> Database:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from lightmail.model import AccountId, Mailbox, MailboxId
-from lightmail.store.cursor import Cursor, Row, Statement
+from lightmail.store.cursor import Bulk, Cursor, Row, Statement
 from lightmail.store.faults import OlderEpoch
 from lightmail.store.keywords import keywords_txn
 from lightmail.store.sqltext import NOT_DELETED, NOW_US, padded, pieces, with_list
@@ -193,17 +193,15 @@ _ADVANCE: Final = (
     "UPDATE mailboxes SET uidnext = uidnext + %s, highest_modseq = highest_modseq + 1"  # noqa: S608
     f" WHERE id = %s AND account = %s AND {NOT_DELETED}"
 )
-_LOCKED: Final = (
-    f"SELECT id, {_OLDER}, account, uidvalidity, uidnext, highest_modseq FROM mailboxes"  # noqa: S608
-    " WHERE id IN ({list}) AND deleted_at = 0"
-)
+_LOCKED: Final = ("id", _OLDER, "account", "uidvalidity", "uidnext", "highest_modseq")
+_LOCKED_FROM: Final = "mailboxes WHERE id IN ({list}) AND deleted_at = 0"
 
 
 # For each mailbox, with the account that it is thought to belong to, how many UIDs to take there.
 Advance: TypeAlias = Mapping[tuple[MailboxId, AccountId], int]
 
 
-def advance_statements(advance: Advance) -> list[Statement]:
+def advance_statements(advance: Advance) -> list[Statement | Bulk]:
     """The statements that lock mailboxes, by ascending id, take UIDs and raise MODSEQs; the last one reads them back.
 
     Pass the last one's rows to `advanced`.
@@ -211,7 +209,7 @@ def advance_statements(advance: Advance) -> list[Statement]:
     ids = padded(sorted({mailbox for mailbox, _ in advance}))
     return [
         *((_ADVANCE, (advance[key], *key)) for key in sorted(advance)),
-        (with_list(_LOCKED, len(ids)), ids),
+        Bulk(_LOCKED, with_list(_LOCKED_FROM, len(ids)), None, ids),
     ]
 
 

@@ -118,8 +118,10 @@ def translated(error: pymysql.err.Error) -> Exception:
 
 
 @lru_cache(maxsize=64)
-def _packing(columns: tuple[str, ...], source: str, key: str) -> str:
-    """The statement that returns rows of integers as a few texts with commas between all numbers."""
+def _packing(columns: tuple[str, ...], source: str, key: str | None) -> str:
+    """The statement that returns rows of integers as texts with commas between all numbers: one a row, or a few."""
+    if key is None:
+        return f"SELECT CONCAT_WS(',', {', '.join(columns)}) FROM {source}"  # noqa: S608
     return f"SELECT GROUP_CONCAT(CONCAT_WS(',', {', '.join(columns)})) FROM {source} GROUP BY {key} DIV {_PACKED_ROWS}"  # noqa: S608
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, TypeVar
@@ -67,9 +68,8 @@ def uid_conditions(uids: Sequence[int] | None) -> list[tuple[str, Sequence[int]]
     conditions: list[tuple[str, Sequence[int]]] = []
     scattered: list[int] = []
     start = 0
-    for end in range(1, len(uids) + 1):
-        if end < len(uids) and uids[end] == uids[end - 1] + 1:
-            continue
+    while start < len(uids):
+        end = _run_end(uids, start)
         if end - start >= _RUN:
             conditions += _listed(scattered)
             scattered = []
@@ -78,6 +78,19 @@ def uid_conditions(uids: Sequence[int] | None) -> list[tuple[str, Sequence[int]]
             scattered.extend(uids[start:end])
         start = end
     return conditions + _listed(scattered)
+
+
+def _run_end(uids: Sequence[int], start: int) -> int:
+    """Where the run of consecutive UIDs ends that begins at `start`; a long one is not looked at one by one."""
+    first = uids[start] - start
+    reach = start + _RUN
+    if reach <= len(uids) and uids[reach - 1] - reach + 1 == first:
+        # The distance of a UID from its place never shrinks, and grows where UIDs are missing.
+        return bisect_right(range(len(uids)), first, lo=reach, key=lambda at: uids[at] - at)
+    end = start + 1
+    while end < len(uids) and uids[end] - end == first:
+        end += 1
+    return end
 
 
 def _listed(uids: Sequence[int]) -> list[tuple[str, Sequence[int]]]:
