@@ -13,7 +13,7 @@ from pathlib import Path
 import imapclient
 import pytest
 
-from tests.integration.conditions import open_servers
+from tests.integration.conditions import Servers, open_servers
 from tests.integration.corpus import assert_same, message, number_of
 from tests.integration.servers import HOST, MailServer
 from tests.support.conditions import CONDITIONS, Condition
@@ -44,6 +44,8 @@ def filled(production: MailServer, account: str) -> str:
     """An account with ten messages."""
     for number in range(COUNT):
         production.deliver(account, message(number))
+    if isinstance(production, Servers):
+        production.settle(account)
     return account
 
 

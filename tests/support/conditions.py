@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import cycle
 from pathlib import Path
 from typing import Any
@@ -27,18 +28,16 @@ NO_CACHES: Mapping[str, int] = {"index_octets": 0, "rendered_octets": 0, "body_o
 class Condition:
     """``limits`` are keys of [limits]. Of several ``processes`` each serves some of the connections.
 
-    ``indexes`` makes those of a server in this process, which reads through a store that ``wrap`` has wrapped.
+    Where they are about snapshots, ``indexes`` makes those of a server in this process, which reads through a store
+    that ``wrap`` has wrapped; around a real server, ``spoil`` is done to what it has written: None takes it away.
     """
 
     name: str
     limits: Mapping[str, int] = field(default_factory=dict)
     wrap: Callable[[ObjectStore], ObjectStore] = lambda store: store
     indexes: Callable[[IndexParts], Indexes] | None = None
+    spoil: Callable[[bytes], bytes | None] | None = None
     processes: int = 1
-
-    def sections(self) -> dict[str, dict[str, object]]:
-        """The sections of a configuration file that a real server needs for it."""
-        return {"limits": dict(self.limits)} if self.limits else {}
 
 
 SMALLEST_CACHES = Condition("smallest-caches", limits=NO_CACHES)
@@ -46,8 +45,10 @@ TWO_PROCESSES = Condition("two-processes", processes=2)
 # Indexes go with their last session, and each SELECT after that loads from a snapshot, or would.
 WRITTEN_ALWAYS = Condition("snapshots-written-always", NO_CACHES, indexes=snapshotting.always)
 STALE = Condition("snapshots-stale", NO_CACHES, indexes=snapshotting.once)
-DAMAGED = Condition("snapshots-damaged", NO_CACHES, snapshotting.Damaging, snapshotting.always)
-ABSENT = Condition("snapshots-absent", NO_CACHES, snapshotting.Refusing, snapshotting.always)
+DAMAGED = Condition(
+    "snapshots-damaged", NO_CACHES, snapshotting.Damaging, snapshotting.always, partial(snapshotting.flipped, at=0.5)
+)
+ABSENT = Condition("snapshots-absent", NO_CACHES, snapshotting.Refusing, snapshotting.always, lambda _: None)
 CONDITIONS = (SMALLEST_CACHES, TWO_PROCESSES, WRITTEN_ALWAYS, STALE, DAMAGED, ABSENT)
 
 
