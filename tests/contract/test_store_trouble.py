@@ -21,6 +21,7 @@ from lightmail.model import FlagMode, MailboxId
 from lightmail.operations.append import Appended, NewMessage, append
 from lightmail.operations.deliver import Delivered, Recipient, deliver
 from lightmail.operations.flags import store_flags
+from lightmail.operations.outcome import Changed
 from lightmail.operations.transactions import Transactions
 from lightmail.store import messages
 from lightmail.store.cursor import Cursor
@@ -73,7 +74,7 @@ async def committed_but_lost(go: Callable[[], Any]) -> None:
 
 
 async def lost_before_commit(go: Callable[[], Any]) -> None:
-    raise CommitUnknown("what the function returned")
+    raise CommitUnknown(Changed(["what the function returned"]))
 
 
 async def conflict(go: Callable[[], Any]) -> None:
@@ -120,6 +121,43 @@ def test_what_is_answered_is_stored_exactly_once(store: Store, plan: list[Any], 
     assert store.usage(account) == (1000, 1)
     assert database.attempts == attempts
     assert store.heard.hints[-1] == (inbox.id, store.snapshot(inbox.id).highest_modseq)
+
+
+@pytest.mark.parametrize(
+    ("plan", "attempts"),
+    [([committed_but_lost], 2), ([lost_before_commit], 2), ([conflict, committed_but_lost, conflict], 4)],
+)
+def test_a_change_of_flags_is_made_again_when_its_answer_is_lost(store: Store, plan: list[Any], attempts: int) -> None:
+    account = store.account()
+    inbox = store.fill(account, "INBOX", [NONE] * 3)
+    tx, database = troubled(store, *plan)
+    run(store_flags(tx, account, inbox, [1, 2], FlagMode.ADD, [b"\\Seen", b"word"]))
+    assert store.flags(inbox) == {1: {b"\\Seen", b"word"}, 2: {b"\\Seen", b"word"}, 3: set()}
+    assert database.attempts == ["flags"] * attempts, "there is nothing to be settled"
+    assert store.heard.hints[-1] == (inbox, store.snapshot(inbox).highest_modseq), "whichever of the two was committed"
+
+
+def test_what_others_change_before_it_is_made_again_comes_first(store: Store) -> None:
+    account = store.account()
+    inbox = store.fill(account, "INBOX", [NONE])
+
+    async def overtaken(go: Callable[[], Any]) -> None:
+        done = await go()
+        await store_flags(store.tx, account, inbox, [1], FlagMode.REPLACE, [b"\\Draft"])
+        raise CommitUnknown(done)
+
+    tx, _ = troubled(store, overtaken)
+    change = run(store_flags(tx, account, inbox, [1], FlagMode.ADD, [b"\\Seen"]))
+    assert store.flags(inbox) == {1: {b"\\Draft", b"\\Seen"}}
+    assert (change.modseq, change.changed) == (store.snapshot(inbox).highest_modseq, 1)
+
+
+def test_a_change_of_flags_that_cannot_be_committed_is_a_transient_answer(store: Store) -> None:
+    account = store.account()
+    inbox = store.fill(account, "INBOX", [NONE])
+    tx, _ = troubled(store, *[lost_before_commit] * 5)
+    with pytest.raises(Unavailable):
+        run(store_flags(tx, account, inbox, [1], FlagMode.ADD, [b"\\Seen"]))
 
 
 @pytest.mark.parametrize(
