@@ -28,7 +28,7 @@ LISTED = (
 def server(command: bytes) -> bytes | None:
     """What a server answers, untagged lines and the tagged OK; None breaks the link."""
     if command.startswith(b"CAPABILITY"):
-        return b"* CAPABILITY IMAP4rev1 NAMESPACE AUTH=PLAIN\r\nOK\r\n"
+        return b"* CAPABILITY IMAP4rev1 AUTH=PLAIN\r\nOK\r\n"
     if command.startswith(b"NAMESPACE"):
         return b'* NAMESPACE (("INBOX." ".")) NIL NIL\r\nOK\r\n'
     if command.startswith(b"LIST"):
@@ -74,6 +74,7 @@ class FakeServer:
                     return
 
     def _talk(self, link: socket.socket, lines: Iterator[bytes]) -> bool:
+        knows_us = False
         link.sendall(b"* OK hello\r\n")
         for line in lines:
             tag, _, command = line.rstrip().partition(b" ")
@@ -85,7 +86,10 @@ class FakeServer:
             if command.startswith(b"AUTHENTICATE"):
                 link.sendall(b"+ \r\n")
                 next(lines)
+            knows_us = knows_us or command.startswith((b"AUTHENTICATE", b"LOGIN"))
             answer = self.answer(command)
+            if knows_us and command == b"CAPABILITY" and answer is not None:
+                answer = answer.replace(b"AUTH=PLAIN", b"NAMESPACE")
             if answer is None:
                 return True
             untagged, _, status = answer.rstrip(b"\r\n").rpartition(b"\r\n")

@@ -212,7 +212,8 @@ def _reason(error: Exception) -> str:
 
 def _personal_prefix(client: imaplib.IMAP4) -> bytes:
     """What the names of the user's own mailboxes begin with (RFC 2342): "INBOX." at some, else nothing."""
-    if "NAMESPACE" not in client.capabilities:
+    # Asked again: before the login some servers tell only of what can be used before it.
+    if b"NAMESPACE" not in b" ".join(_data(client.capability())).upper().split():
         return b""
     (line,) = _data(client.namespace())
     # ((("INBOX." ".")) NIL NIL): the first string is the prefix.
