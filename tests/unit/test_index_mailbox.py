@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from collections.abc import Sequence
 
 import pytest
@@ -84,6 +86,23 @@ def test_a_message_takes_less_than_64_octets() -> None:
     columns = index.columns
     columns.sent_days.extend(range(5000))
     assert sum(column.__sizeof__() for column in (*columns.all, columns.sent_days)) < 64 * 5000, "room to grow included"
+
+
+def test_a_large_index_takes_less_than_64_octets_a_message_in_all() -> None:
+    total = 100_000
+    tracemalloc.start()
+    try:
+        index = index_of(total)
+        view = View(index)
+        index.apply(changes(2, rows(range(1, total + 1), 2, SEEN)))
+        assert len(view.updates(may_expunge=True).flags) == total
+        gc.collect()
+        held, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(index) == total
+    assert held < 64 * total
+    assert held < 1.5 * index.size_octets, "what the registry counts is near the truth"
 
 
 def test_sessions_of_a_mailbox_share_its_arrays_until_an_expunge_forces_a_copy() -> None:
