@@ -53,7 +53,7 @@ def target_name(levels: Sequence[str], into: str) -> str:
 
     What may not stand in a name becomes an underscore. Raises LimitReached where it is too long or too deep.
     """
-    kept = [_cleaned(level) for level in levels]
+    kept = [INBOX if place == 0 and is_inbox(level) else _cleaned(level) for place, level in enumerate(levels)]
     above = into.split(HIERARCHY_DELIMITER) if into else []
     return canonical(HIERARCHY_DELIMITER.join([*above, *(level for level in kept if level)]) or INBOX)
 

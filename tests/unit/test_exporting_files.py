@@ -39,9 +39,9 @@ def test_an_entry_of_an_mbox() -> None:
     message = Exported(1, octets, (b"\\Seen", b"\\Flagged", b"\\Deleted", b"$Work"), 1_700_000_000_999_999)
     assert entry(message) == (
         b"From a@b Tue Nov 14 22:13:20 2023\nReturn-Path: <a@b>\nSubject: s\n"
-        b"Status: RO\nX-Status: FD\nX-Keywords: $Work\n\n>From here\n>>From there\nend\n\n"
+        b"X-UID: 1\nStatus: RO\nX-Status: FD\nX-Keywords: $Work\n\n>From here\n>>From there\nend\n\n"
     )
-    assert entry(Exported(1, b"no header end\r\n", (), 0)).endswith(b"\nno header end\nStatus: O\n\n")
+    assert entry(Exported(1, b"no header end\r\n", (), 0)).endswith(b"\nno header end\nX-UID: 1\nStatus: O\n\n")
 
 
 def test_line_ends_are_only_changed_where_they_can_be_changed_back() -> None:

@@ -1,7 +1,8 @@
 """Writing files of mbox: a mailbox `Sub/Folder` is the file ``Sub/Folder.mbox``, in the quoting of mboxrd (RFC 4155).
 
 A file gets its name when it is whole: one that has its name is not written again. Flags stand in ``Status``,
-``X-Status`` and ``X-Keywords``, at the end of a message's header.
+``X-Status`` and ``X-Keywords``, at the end of a message's header, and UIDs in ``X-UID``. The first message names the
+UIDVALIDITY and all keywords in ``X-IMAPbase``, without which Dovecot would not see them.
 """
 
 from __future__ import annotations
@@ -55,7 +56,8 @@ class MboxSink:
         assert self._file is not None
         try:
             for message in messages:
-                self._file.write(entry(message))
+                base = _base(origin) if self._file.tell() == 0 else b""
+                self._file.write(entry(message, base))
         except OSError as error:
             raise trouble(self._place(origin.name), error) from None
 
@@ -93,8 +95,13 @@ def _spelled(level: str) -> str:
     return folders.spelled(level, dots=level.startswith(".") or level.lower().endswith(_ENDINGS))
 
 
-def entry(message: Exported) -> bytes:
-    """A message as it stands in an mbox, from its From line to the empty line behind it."""
+def _base(origin: Origin) -> bytes:
+    """The field that speaks for the whole file."""
+    return b"X-IMAPbase: %d %010d %b\n" % (origin.uidvalidity, origin.uidnext - 1, b" ".join(origin.keywords))
+
+
+def entry(message: Exported, base: bytes = b"") -> bytes:
+    """A message as it stands in an mbox, from its From line to the empty line behind it; `base` is a field for it."""
     text = message.octets.replace(b"\r\n", b"\n")
     if not text.endswith(b"\n"):
         text += b"\n"
@@ -103,7 +110,7 @@ def entry(message: Exported) -> bytes:
     moment = time.asctime(time.gmtime(message.internaldate_us // 1_000_000)).encode("ascii")
     end = _HEADER_END.search(text)
     place = end.start() if end is not None else len(text)
-    text = text[:place] + _status(message.flags) + text[place:]
+    text = text[:place] + base + b"X-UID: %d\n" % message.uid + _status(message.flags) + text[place:]
     return b"From " + sender + b" " + moment + b"\n" + _FROM.sub(b">", text) + b"\n"
 
 

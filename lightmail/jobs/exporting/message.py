@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """A mailbox that is exported. `guid` (16 octets) names it among all mailboxes of all accounts."""
+    """A mailbox that is exported. `guid` (16 octets) names it among all mailboxes of all accounts; `keywords` are all
+    that its messages may have."""
 
     name: str
     uidvalidity: int
     uidnext: int
     guid: bytes
+    keywords: tuple[bytes, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,8 +151,10 @@ async def _work(database: Database, account: Account, mailbox: Mailbox) -> _Work
     except NoSuchMailbox:
         return None
     guid = hashlib.sha256(account.uuid + mailbox.id.to_bytes(8, "big")).digest()[:16]
-    origin = Origin(mailbox.name, whole.uidvalidity, whole.uidnext, guid)
-    return _Work(mailbox, origin, whole.rows, _flag_names(whole.keywords))
+    names = _flag_names(whole.keywords)
+    keywords = tuple(name for name in names.values() if not name.startswith(b"\\"))
+    origin = Origin(mailbox.name, whole.uidvalidity, whole.uidnext, guid, keywords)
+    return _Work(mailbox, origin, whole.rows, names)
 
 
 def _flag_names(keywords: Keywords) -> dict[int, bytes]:
