@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.conditions import ABSENT, DAMAGED, STALE, WRITTEN_ALWAYS, Condition, Site, open_site
+from tests.support.conditions import ABSENT, DAMAGED, DAMAGED_CHUNKS, STALE, WRITTEN_ALWAYS, Condition, Site, open_site
 from tests.support.obedient import ObedientClient
 from tests.support.scripts import ADDRESS, PASSWORD
 from tests.support.snapshotkit import lookups
@@ -15,7 +15,8 @@ RESULTS = ("hit", "stale", "damaged", "missing")
 
 
 @pytest.mark.parametrize(
-    ("condition", "found"), [(WRITTEN_ALWAYS, "hit"), (STALE, "hit"), (DAMAGED, "damaged"), (ABSENT, "missing")]
+    ("condition", "found"),
+    [(WRITTEN_ALWAYS, "hit"), (STALE, "hit"), (DAMAGED, "damaged"), (DAMAGED_CHUNKS, "hit"), (ABSENT, "missing")],
 )
 def test_each_select_meets_the_condition(condition: Condition, found: str, tmp_path: Path) -> None:
     with open_site(condition, tmp_path) as site:

@@ -16,7 +16,7 @@ import pytest
 from tests.integration.conditions import Servers, open_servers
 from tests.integration.corpus import assert_same, message, number_of
 from tests.integration.servers import HOST, MailServer
-from tests.support.conditions import CONDITIONS, Condition
+from tests.support.conditions import CONDITIONS, DAMAGED_CHUNKS, Condition
 
 PASSWORD = "secret"
 COUNT = 10
@@ -26,7 +26,11 @@ COUNT = 10
     scope="module",
     params=[
         pytest.param(None, id="as-configured"),
-        *(pytest.param(each, marks=pytest.mark.heavy, id=each.name) for each in CONDITIONS),
+        *(
+            pytest.param(each, marks=pytest.mark.heavy, id=each.name)
+            for each in CONDITIONS
+            if each is not DAMAGED_CHUNKS
+        ),
     ],
 )
 def production(request, s3_server):

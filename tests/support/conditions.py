@@ -17,6 +17,7 @@ from typing import Any
 from lightmail.config import DatabaseConfig, ImapConfig, LimitsConfig, StorageConfig
 from lightmail.index.registry import Indexes
 from lightmail.notify.hints import Notifier
+from lightmail.objects import keys
 from lightmail.objects.backends import ObjectStore, open_store
 from tests.support import snapshotting, storekit
 from tests.support.imapworld import ImapWorld, IndexParts
@@ -48,8 +49,11 @@ STALE = Condition("snapshots-stale", NO_CACHES, indexes=snapshotting.once)
 DAMAGED = Condition(
     "snapshots-damaged", NO_CACHES, snapshotting.Damaging, snapshotting.always, partial(snapshotting.flipped, at=0.5)
 )
+DAMAGED_CHUNKS = Condition(
+    "chunks-damaged", NO_CACHES, partial(snapshotting.Damaging, suffix=keys.CHUNK), snapshotting.always
+)
 ABSENT = Condition("snapshots-absent", NO_CACHES, snapshotting.Refusing, snapshotting.always, lambda _: None)
-CONDITIONS = (SMALLEST_CACHES, TWO_PROCESSES, WRITTEN_ALWAYS, STALE, DAMAGED, ABSENT)
+CONDITIONS = (SMALLEST_CACHES, TWO_PROCESSES, WRITTEN_ALWAYS, STALE, DAMAGED, DAMAGED_CHUNKS, ABSENT)
 
 
 class Site:

@@ -18,6 +18,7 @@ from lightmail.auth.login import Authenticator
 from lightmail.config import DatabaseConfig, ImapConfig, LimitsConfig, StorageConfig, TlsConfig
 from lightmail.imap.factory import ImapFactory
 from lightmail.imap.services import ImapServices
+from lightmail.index.chunk_reader import ChunkReader
 from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
 from lightmail.model import Account, MailboxId
@@ -66,6 +67,7 @@ class IndexParts:
     transactions: Transactions
     store: ObjectStore
     pool: BoundedPool
+    reader: ChunkReader
 
 
 @dataclass
@@ -133,6 +135,7 @@ class ImapWorld:
         self.hearers.append(self.notifier)
         self.transactions = Transactions(self.database, _ToAll(self.hearers), reactor=reactor)
         self.spools = Spools(self._pools[0], str(self.directory))
+        reader = ChunkReader(self.store, self._pools[0], reactor=reactor)
         self.services = ImapServices(
             config=self.config,
             limits=limits,
@@ -153,9 +156,10 @@ class ImapWorld:
                     self.transactions,
                     self.store,
                     self._pools[0],
+                    reader,
                 )
             ),
-            rendered=RenderedCache(self.database, limits.rendered_octets),
+            rendered=RenderedCache(self.database, limits.rendered_octets, reader),
             notifier=self.notifier,
             tls=certificate() if self.with_tls else None,
         )

@@ -10,6 +10,7 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 from twisted.internet import reactor as installed_reactor
 
+from lightmail.index.chunk_reader import ChunkReader
 from lightmail.index.loading import Roots
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.index.registry import Indexes
@@ -26,9 +27,9 @@ from tests.support.storekit import Store
 reactor: Any = installed_reactor
 
 
-def lookups(result: str, registry: CollectorRegistry = REGISTRY) -> int:
-    """How many lookups of snapshots ended so, in this process."""
-    labels = {"cache": "snapshot", "result": result}
+def lookups(result: str, cache: str = "snapshot", registry: CollectorRegistry = REGISTRY) -> int:
+    """How many lookups of snapshots, or of what else is named so, ended so in this process."""
+    labels = {"cache": cache, "result": result}
     return int(registry.get_sample_value("lightmail_cache_lookups_total", labels) or 0)
 
 
@@ -75,13 +76,18 @@ class Site:
         self.objects = objects
         self.pool = pool
 
-    def process(self, *, snapshots: bool = True, octets: int = 1 << 24, messages: int = 1) -> Process:
+    def process(
+        self, *, snapshots: bool = True, octets: int = 1 << 24, messages: int = 1, chunks: bool = False
+    ) -> Process:
         """A process that has loaded nothing yet."""
         roots = Roots(self.objects, self.pool, messages, reactor=reactor)
+        reader = ChunkReader(self.objects, self.pool, reactor=reactor) if chunks else None
         indexes = Indexes(
             self.store.database, Notifier(reactor), octets, reactor=reactor, roots=roots if snapshots else None
         )
-        return Process(self.store, indexes, SnapshotWriter(self.store.tx, indexes, roots, self.objects, self.pool))
+        return Process(
+            self.store, indexes, SnapshotWriter(self.store.tx, indexes, roots, self.objects, self.pool, reader)
+        )
 
     def cold(self, account: Account, name: str = "INBOX") -> dict[str, Any]:
         """What a new process that may use snapshots finds in a mailbox."""

@@ -28,7 +28,7 @@ class EagerIndexes(Indexes):
     def __init__(self, parts: IndexParts, wanted: Callable[[MailboxIndex], bool]) -> None:
         roots = Roots(parts.store, parts.pool, 0, reactor=reactor)
         super().__init__(parts.database, parts.notifier, parts.octets, reactor=reactor, roots=roots)
-        self._writer = SnapshotWriter(parts.transactions, self, roots, parts.store, parts.pool)
+        self._writer = SnapshotWriter(parts.transactions, self, roots, parts.store, parts.pool, parts.reader)
         self._wanted = wanted
         self._writing: dict[MailboxId, Flight[None]] = {}
 
@@ -107,14 +107,15 @@ class _Wrapped:
 
 
 class Damaging(_Wrapped):
-    """Flips a bit, anywhere, of every part of a snapshot that it is given."""
+    """Flips a bit, anywhere, of every part of a snapshot that it is given, if its key has this suffix."""
 
-    def __init__(self, inner: ObjectStore) -> None:
+    def __init__(self, inner: ObjectStore, suffix: str = "") -> None:
         super().__init__(inner)
+        self._suffix = suffix
         self._random = random.Random(1)
 
     def put(self, key: str, body: bytes | BinaryIO) -> None:
-        if key.startswith(_PREFIX):
+        if key.startswith(_PREFIX) and key.endswith(self._suffix):
             body = flipped(body if isinstance(body, bytes) else body.read(), self._random.random())
         super().put(key, body)
 
