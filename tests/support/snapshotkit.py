@@ -85,9 +85,8 @@ class Site:
         indexes = Indexes(
             self.store.database, Notifier(reactor), octets, reactor=reactor, roots=roots if snapshots else None
         )
-        return Process(
-            self.store, indexes, SnapshotWriter(self.store.tx, indexes, roots, self.objects, self.pool, reader)
-        )
+        writer = SnapshotWriter(self.store.tx, indexes, roots, self.objects, self.pool, reader)
+        return Process(self.store, indexes, writer)
 
     def cold(self, account: Account, name: str = "INBOX") -> dict[str, Any]:
         """What a new process that may use snapshots finds in a mailbox."""
@@ -104,7 +103,7 @@ class Site:
         assert standing is not None
         return standing.pointer
 
-    def keys(self) -> set[str]:
+    def parts(self) -> set[str]:
         """The objects of all snapshots in the store."""
         return set(self.objects.keys("indexes", limit=1_000_000))
 
