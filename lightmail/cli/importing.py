@@ -72,7 +72,7 @@ def import_() -> None:
 @_common
 def maildir(address: str, path: str, dates: str, **options: Any) -> None:
     """Bring the Maildir at PATH, with its folders, into the account ADDRESS."""
-    _run(address, MaildirSource(path, dates=dates), **options)
+    _run(address, lambda _: MaildirSource(path, dates=dates), **options)
 
 
 @import_.command("mbox")
@@ -89,8 +89,12 @@ def mbox(address: str, path: str, quoting: str, zone: str, **options: Any) -> No
 
     One file goes into the mailbox that --into names, or one called as the file is.
     """
-    source = MboxSource(path, quoting=quoting, zone=_zone(zone), most_octets=configuration().limits.append_octets)
-    _run(address, source, whole=source.is_file, **options)
+    of_zone = _zone(zone)
+
+    def source(most_octets: int) -> Source:
+        return MboxSource(path, quoting=quoting, zone=of_zone, most_octets=most_octets)
+
+    _run(address, source, whole=not os.path.isdir(path), **options)
 
 
 @import_.command("imap")
@@ -128,7 +132,7 @@ def imap(
         ca_file=ca_file,
         verify=not insecure,
     )
-    _run(address, ImapSource(login), by_use=not keep_names, **options)
+    _run(address, lambda _: ImapSource(login), by_use=not keep_names, **options)
 
 
 def _password(file: Any) -> str:
@@ -140,9 +144,9 @@ def _password(file: Any) -> str:
     elif sys.stdin.isatty():
         password = click.prompt("Password there", hide_input=True, err=True)
     else:
-        raise Refused(f"there is no terminal to ask for the password; use --password-file or ${_PASSWORD}")
+        raise click.UsageError(f"there is no terminal to ask for the password; use --password-file or ${_PASSWORD}")
     if not password:
-        raise Refused("the password is empty")
+        raise click.UsageError("the password is empty")
     return password
 
 
@@ -152,12 +156,12 @@ def _zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise Refused(f"there is no time zone {name}; such as Europe/Berlin") from None
+        raise click.UsageError(f"there is no time zone {name}; such as Europe/Berlin") from None
 
 
 def _run(
     address: str,
-    source: Source,
+    open_source: Callable[[int], Source],
     *,
     into: str,
     only: tuple[str, ...],
@@ -168,18 +172,11 @@ def _run(
     whole: bool = False,
     by_use: bool = True,
 ) -> None:
-    """Run it, say what came of it, and exit."""
-    options = Options(
-        into=into.strip("/"),
-        whole=whole,
-        only=only,
-        without=exclude,
-        by_use=by_use,
-        anew=again,
-        dry=dry,
-        most_octets=configuration().limits.append_octets,
-    )
+    """Run it, say what came of it, and exit. `open_source` is told how many octets a message may have."""
     try:
+        most_octets = configuration().limits.append_octets
+        source = open_source(most_octets)
+        options = Options(into.strip("/"), whole, only, exclude, by_use, again, dry, most_octets)
         with message_bar() as told:
 
             async def work(intake: Intake) -> Report:

@@ -140,6 +140,8 @@ def test_what_is_left_is_told_by_the_status(server: MailServer, tmp_path: Path) 
     assert "left: new/2.b: it is empty" in output
     assert "brought 1 messages" in output
     assert "No such user" in lightmail(server, "import", "maildir", "nobody@example.org", str(root.parent), status=2)
+    wrong = ("import", "mbox", "ada@example.org", str(root / "1.a"), "--zone", "No/Where")
+    assert "no time zone" in lightmail(server, *wrong, status=2)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "mine").write_text("x")
     assert "not empty" in lightmail(server, "export", "maildir", "ada@example.org", str(tmp_path / "full"), status=2)
