@@ -101,6 +101,7 @@ class Channel:
         self._for_line = False
         self._for_output = False
         self._timer: Timer | None = None
+        self._write_now: Callable[[bytes], None] = getattr(transport, "write_now", transport.write)
         transport.registerProducer(self, True)
         # Only TCP has it. Replies are gathered here; the kernel gathering more would cost a delayed ACK, 40 ms.
         no_delay = getattr(transport, "setTcpNoDelay", None)
@@ -204,7 +205,7 @@ class Channel:
     def flush(self) -> None:
         """Hand what was written to the transport now."""
         if self._output and not self._lost:
-            self._transport.write(b"".join(self._output))
+            self._write_now(b"".join(self._output))
         self._output.clear()
         self._output_octets = 0
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from twisted.internet import unix
 
+from lightmail.app.transports import TcpTransport, UnixTransport
 from lightmail.errors import StartupError
 
 _BACKLOG = 1024
@@ -70,6 +71,7 @@ def listen(reactor: Any, where: str, bound: socket.socket, factory: Any) -> Any:
         bound.close()
         raise StartupError(f"{where}: {_why_tcp(error, address, port)}") from None
     listening = reactor.adoptStreamPort(bound.fileno(), bound.family, factory)
+    listening.transport = TcpTransport
     bound.close()  # adoptStreamPort has duplicated the descriptor
     return listening
 
@@ -78,7 +80,7 @@ def _listen_unix(reactor: Any, bound: socket.socket, factory: Any) -> Any:
     """As `reactor.adoptStreamPort`, which would open the socket to everybody (0666) for it knows no mode."""
     mode = stat.S_IMODE(os.stat(bound.getsockname()).st_mode)
     listening: Any = unix.Port._fromListeningDescriptor(reactor, bound.fileno(), factory)
-    listening.mode, listening.backlog = mode, _BACKLOG
+    listening.mode, listening.backlog, listening.transport = mode, _BACKLOG, UnixTransport
     listening.startListening()
     bound.close()
     return listening

@@ -14,8 +14,7 @@ from twisted.logger import Logger
 from lightmail.delivery.addresses import Target
 from lightmail.delivery.headers import HeaderWatch, Signs, Trace, trace_fields
 from lightmail.errors import MailError, ServerBug, TooBig
-from lightmail.model import StoredBlob
-from lightmail.objects.blobs import Blobs
+from lightmail.objects.blobs import Blobs, Making
 from lightmail.objects.spool import Spool, Spools
 
 log = Logger()
@@ -120,15 +119,14 @@ def batches(targets: Sequence[Target], per_recipient: bool) -> list[tuple[Target
     return [tuple(group) for group in by_address.values()]
 
 
-async def store(
+def making(
     blobs: Blobs, incoming: Incoming, targets: Sequence[Target], trace: Trace, sender: str, *, name: bool, at_us: int
-) -> StoredBlob:
-    """Store the message for `targets` with its trace fields in front; `name` adds Delivered-To, of the one address.
-
-    The object is readable when this returns; no row refers to it yet. Raises MailError.
+) -> Making:
+    """The message for `targets` with its trace fields in front, to be stored; `name` adds Delivered-To, of the one
+    address.
     """
     addresses = {target.given for target in targets}
     only = addresses.pop() if len(addresses) == 1 else None
     owners = [(target.account.uuid, target.mailbox) for target in targets]
     prepend = trace_fields(trace, sender, only, at_us, name=name)
-    return await blobs.write(incoming.spool, internaldate_us=at_us, owners=owners, prepend=prepend)
+    return blobs.making(incoming.spool, internaldate_us=at_us, owners=owners, prepend=prepend)

@@ -13,11 +13,16 @@ from lightmail.imap import deleted
 from lightmail.imap.commands import AUTH, Command, Completion
 from lightmail.imap.flags import settable
 from lightmail.imap.tokens import Bad, Tokens
-from lightmail.operations.append import NewMessage, announce, append
+from lightmail.operations.append import announce, bring
 
 if TYPE_CHECKING:
     from lightmail.imap.server import ImapServer
+    from lightmail.model import MailboxId
     from lightmail.objects.spool import Spool
+    from lightmail.operations.append import Appended
+
+# A message up to this size is taken in unasked where the one before it could be stored.
+_UNASKED_OCTETS: Final = 256 << 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,26 +67,56 @@ async def _accept(session: ImapServer, tokens: Tokens, octets: int) -> Spool | N
     tokens.end()
     if octets > session.services.limits.append_octets:
         raise TooBig
-    await deleted.refuse(session.services, session.owner, target.name)
-    mailbox = await announce(session.services.transactions, session.owner, target.name, octets)
+    known = session.appended_to
+    if known is not None and known[0] == target.name and 0 < octets <= _UNASKED_OCTETS:
+        return session.services.spools.new()
+    mailbox = await _ask(session, target.name, octets)
     if not octets:
         raise Invalid("A message has at least one octet.")
     return session.services.spools.new(mailbox)
+
+
+async def _ask(session: ImapServer, name: str, octets: int) -> MailboxId:
+    """The mailbox of that name, where a message of so many octets may come to it."""
+    await deleted.refuse(session.services, session.owner, name)
+    return await announce(session.services.transactions, session.owner, name, octets)
 
 
 async def _append(session: ImapServer, args: tuple[Target, Spool]) -> Completion:
     target, spool = args
     points.reached("message-received")
     session.then(partial(points.reached, "reply-written"))
-    services, owner = session.services, session.owner
-    # The one that had the name when the message was announced. If it is gone since, that refuses the message.
-    mailbox = spool.mailbox
-    if mailbox is None:
-        raise NoSuchDestination
-    moment = target.internaldate_us if target.internaldate_us is not None else int(time() * 1_000_000)
-    blob = await services.blobs.write(spool, internaldate_us=moment, owners=[(owner.uuid, mailbox)])
-    appended = await append(services.transactions, owner, mailbox, [NewMessage(blob, target.flags, moment)])
+    known, session.appended_to = session.appended_to, None
+    if spool.mailbox is not None:
+        # The one that had the name when the message was announced. If it is gone since, that refuses the message.
+        mailbox = spool.mailbox
+        appended = await _store(session, target, spool, mailbox)
+    else:
+        mailbox, appended = await _store_unasked(session, target, spool, None if known is None else known[1])
+    session.appended_to = target.name, mailbox
     return Completion(code=b"APPENDUID %d %d" % (appended.uidvalidity, appended.uids[0]))
+
+
+async def _store_unasked(
+    session: ImapServer, target: Target, spool: Spool, mailbox: MailboxId | None
+) -> tuple[MailboxId, Appended]:
+    """Store it where the one before it went, if that mailbox has its name still; else in the one that has it now."""
+    if mailbox is not None:
+        try:
+            return mailbox, await _store(session, target, spool, mailbox, target.name)
+        except NoSuchDestination:
+            pass
+    mailbox = await _ask(session, target.name, spool.octets)
+    return mailbox, await _store(session, target, spool, mailbox)
+
+
+async def _store(
+    session: ImapServer, target: Target, spool: Spool, mailbox: MailboxId, name: str | None = None
+) -> Appended:
+    services, owner = session.services, session.owner
+    moment = target.internaldate_us if target.internaldate_us is not None else int(time() * 1_000_000)
+    making = services.blobs.making(spool, internaldate_us=moment, owners=[(owner.uuid, mailbox)])
+    return await bring(services.transactions, owner, mailbox, making, target.flags, moment, name)
 
 
 COMMANDS: Final[tuple[Command[Any], ...]] = (Command(b"APPEND", AUTH, _parse, _append, accept=_accept),)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -22,13 +23,14 @@ class Output:
     ``paused``: the client has to read first. ``lost``: nothing more reaches it.
     """
 
-    __slots__ = ("_drained", "_transport", "lost", "paused")
+    __slots__ = ("_drained", "_transport", "_write_now", "lost", "paused")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._drained: Deferred[None] | None = None
         self.paused = False
         self.lost = False
+        self._write_now: Callable[[bytes], None] = getattr(transport, "write_now", transport.write)
         transport.registerProducer(self, True)
         # Only TCP has it. A response in two pieces would otherwise wait for the client's delayed ACK, 40 ms.
         no_delay = getattr(transport, "setTcpNoDelay", None)
@@ -39,6 +41,11 @@ class Output:
         """Hand octets to the transport. Whoever writes much must `drain` after each 64 KiB or so."""
         if not self.lost:
             self._transport.write(data)
+
+    def write_last(self, data: bytes) -> None:
+        """As `write`, of octets behind which nothing comes for now: they leave at once, if none wait before them."""
+        if not self.lost:
+            self._write_now(data)
 
     async def drain(self) -> None:
         """Wait until the transport takes more; Disconnected when it never will."""

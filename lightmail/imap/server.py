@@ -12,8 +12,10 @@ from __future__ import annotations
 
 import itertools
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 
+from prometheus_client import Counter
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.logger import Logger
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
     from lightmail.imap.mailbox import SelectedMailbox
     from lightmail.imap.services import ImapServices
     from lightmail.index.view import Updates
-    from lightmail.model import Account
+    from lightmail.model import Account, MailboxId
 
 log = Logger()
 
@@ -59,13 +61,18 @@ _LOGGED_IN: Final = frozenset({"auth", "select"})
 _numbers = itertools.count(1)
 
 
+@cache
+def _counter(command: str, status: bytes) -> Counter:
+    return metrics.IMAP_REQUESTS.labels(command, status.decode("ascii"))
+
+
 class ImapServer(imap4.IMAP4Server):
     """A session. Commands use its public attributes and methods; everything runs in the reactor's thread.
 
     ``account`` is the account that is logged in, ``mbox`` (or ``selected``) the mailbox that is open, both None
     otherwise. ``address`` is the client's host, ``local`` whether that is this one, ``secure`` whether TLS protects the
-    connection. ``enabled`` are the extensions that ENABLE turned on. ``place`` counts it among the connections. ``id``
-    names the session in the log.
+    connection. ``enabled`` are the extensions that ENABLE turned on. ``appended_to`` is where the last APPEND put its
+    message, by name and id. ``place`` counts it among the connections. ``id`` names the session in the log.
     """
 
     IDENT = b"LightMail ready"
@@ -87,6 +94,7 @@ class ImapServer(imap4.IMAP4Server):
         self.secure = False
         self.enabled: frozenset[bytes] = frozenset()
         self.failed_logins = 0
+        self.appended_to: tuple[str, MailboxId] | None = None
         self._commands = 0
         self._bad_commands = 0
         self._serving = False
@@ -336,7 +344,7 @@ class ImapServer(imap4.IMAP4Server):
         await self._sync_after(request)
         self._complete(request.tag, completion, request.name)
         name = request.row.name.decode("ascii") if request.row is not None else "unknown"
-        metrics.IMAP_REQUESTS.labels(name, completion.status.decode("ascii")).inc()
+        _counter(name, completion.status).inc()
         await self._go_on(request, completion)
 
     async def _go_on(self, request: Request, completion: Completion) -> None:
@@ -390,7 +398,11 @@ class ImapServer(imap4.IMAP4Server):
     def _complete(self, tag: bytes, completion: Completion, name: bytes) -> None:
         text = completion.text or name + b" completed"
         code = b"[" + completion.code + b"] " if completion.code is not None else b""
-        self._output.write(b"%b %b %b%b\r\n" % (tag, completion.status, code, text))
+        line = b"%b %b %b%b\r\n" % (tag, completion.status, code, text)
+        if self._intake.pending:
+            self._output.write(line)
+        else:
+            self._output.write_last(line)
 
     def _too_many_bad(self, completion: Completion) -> bool:
         """Whether the client sends nothing but bad commands. A good one wipes the slate clean once it has logged in:

@@ -120,7 +120,7 @@ async def _deliver(
         outcomes = {_place(target): OverQuota() for target in full}
         open_ = [target for target in targets if _place(target) not in outcomes]
         if open_:
-            blob = await delivery.store(services.blobs, incoming, open_, trace, sender, name=name, at_us=at_us)
+            blob = delivery.making(services.blobs, incoming, open_, trace, sender, name=name, at_us=at_us)
             answers = await deliver(services.transactions, blob, sender, digest, _recipients(open_), at_us)
             outcomes.update({_place(target): answer for target, answer in zip(open_, answers, strict=True)})
     except MailError as error:

@@ -23,6 +23,8 @@ from lightmail.threads import BoundedPool
 
 # Over a network many small reads are shared out between so many threads; a disk serves one thread as well as four.
 _HANDS: Final = 4
+# Blobs up to this size may be stored on a disk by the very thread that commits their rows.
+_ALONE_OCTETS: Final = 256 << 10
 # Bodies up to this size are kept in memory; so is any piece of which a client asks for a small part, since phones read
 # an attachment in pieces of 10 KB and each would else expand the same 1 MiB again.
 _BODY_OCTETS: Final = 256 << 10
@@ -57,6 +59,8 @@ class Blobs:
         self._memory = memory if memory is not None else MemoryCache(0)
         self._hands = _HANDS if store.remote else 1
         self._clock = clock
+        self._alone_octets = 0 if store.remote else _ALONE_OCTETS
+        self._writing = 0
         self._spooled = DELIVERY_STAGE.labels("spool")
 
     async def write(
@@ -72,22 +76,45 @@ class Blobs:
         `owners` are the (account uuid, mailbox) it is meant for, which the object names. The spool may be written
         again, with another `prepend`, and stays its maker's to close. SpoolFull or Unavailable when that fails.
         """
+        return await self.making(spool, internaldate_us=internaldate_us, owners=owners, prepend=prepend).stored()
+
+    def making(
+        self,
+        spool: Spool,
+        *,
+        internaldate_us: int,
+        owners: Sequence[tuple[bytes, MailboxId]],
+        prepend: bytes = b"",
+    ) -> Making:
+        """As `write`, for whoever chooses in which thread it is done."""
         self._spooled.observe(spool.seconds)
-        now_us = int(self._clock() * 1_000_000)
-        if self._writers is not None and (octets := spool.in_memory()) is not None:
-            stored = await self._writers.write(
-                [prepend, octets], now_us=now_us, internaldate_us=internaldate_us, owners=owners
-            )
-            if stored is not None:
-                return stored
+        return Making(self, spool, int(self._clock() * 1_000_000), internaldate_us, owners, prepend)
 
-        def work() -> StoredBlob:
-            with spool.open(prepend) as blob:
-                return self._writer.write(
-                    blob, len(prepend) + spool.octets, now_us=now_us, internaldate_us=internaldate_us, owners=owners
+    async def _write(self, making: Making) -> StoredBlob:
+        self._writing += 1
+        try:
+            if self._writers is not None and (octets := making.spool.in_memory()) is not None:
+                stored = await self._writers.write(
+                    [making.prepend, octets],
+                    now_us=making.born_us,
+                    internaldate_us=making.internaldate_us,
+                    owners=making.owners,
                 )
+                if stored is not None:
+                    return stored
+            return await self._pool.run(self._write_here, making)
+        finally:
+            self._writing -= 1
 
-        return await self._pool.run(work)
+    def _write_here(self, making: Making) -> StoredBlob:
+        with making.spool.open(making.prepend) as blob:
+            return self._writer.write(
+                blob,
+                making.octets,
+                now_us=making.born_us,
+                internaldate_us=making.internaldate_us,
+                owners=making.owners,
+            )
 
     async def read(self, ref: BlobRef, start: int = 0, stop: int | None = None) -> bytes:
         """Octets `start` to `stop` (None: its end) of a blob; fewer where it ends before. Corruption or Unavailable.
@@ -177,6 +204,46 @@ class Blobs:
             except MailError as error:
                 done.append((read, error))
         return done
+
+
+class Making:
+    """A blob that is to be stored: by `stored`, or by `store_here` in a thread that has more to do with it.
+
+    ``born_us`` is the moment in its key, ``octets`` its size.
+    """
+
+    __slots__ = ("_blobs", "born_us", "internaldate_us", "octets", "owners", "prepend", "spool")
+
+    def __init__(
+        self,
+        blobs: Blobs,
+        spool: Spool,
+        born_us: int,
+        internaldate_us: int,
+        owners: Sequence[tuple[bytes, MailboxId]],
+        prepend: bytes,
+    ) -> None:
+        self._blobs = blobs
+        self.spool = spool
+        self.born_us = born_us
+        self.internaldate_us = internaldate_us
+        self.owners = owners
+        self.prepend = prepend
+        self.octets = len(prepend) + spool.octets
+
+    async def stored(self) -> StoredBlob:
+        """Store it, as `Blobs.write` does."""
+        return await self._blobs._write(self)
+
+    @property
+    def is_quick(self) -> bool:
+        """Whether `store_here` takes a few milliseconds at most, and no other blob is being written."""
+        blobs = self._blobs
+        return self.octets <= blobs._alone_octets and not blobs._writing and self.spool.in_memory() is not None
+
+    def store_here(self) -> StoredBlob:
+        """Store it in this thread, which is not the reactor's."""
+        return self._blobs._write_here(self)
 
 
 @dataclass(frozen=True, slots=True)

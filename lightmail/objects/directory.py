@@ -197,7 +197,7 @@ def _created(path: str, body: bytes) -> bool:
         while rest:
             rest = rest[os.write(file, rest) :]
         points.reached("object-writing")
-        os.fsync(file)
+        os.fdatasync(file)  # all but the times of the file
     except OSError:
         _remove(path)
         raise

@@ -76,13 +76,16 @@ class BlobWriter:
     def _write_small(
         self, key: str, blob: bytes, octets: int, internaldate_us: int, owners: tuple[tuple[bytes, MailboxId], ...]
     ) -> StoredBlob:
-        with self._stage("render"):
-            rendering = render(io.BytesIO(blob))
-        with self._stage("compress"):
-            header = ObjectHeader(octets, hashlib.sha256(blob).digest(), internaldate_us, owners)
-            body = small_object(self._codec, header, blob)
-        with self._stage("put"):
-            self._store.put(key, body)
+        began = time.perf_counter()
+        rendering = render(io.BytesIO(blob))
+        rendered = time.perf_counter()
+        header = ObjectHeader(octets, hashlib.sha256(blob).digest(), internaldate_us, owners)
+        body = small_object(self._codec, header, blob)
+        compressed = time.perf_counter()
+        self._store.put(key, body)
+        self._noted("render", rendered - began)
+        self._noted("compress", compressed - rendered)
+        self._noted("put", time.perf_counter() - compressed)
         points.reached("object-stored")
         return self._stored(key, header, len(body), b"", rendering)
 

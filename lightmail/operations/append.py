@@ -6,15 +6,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightmail.errors import MailError, NoSuchDestination, OverQuota, ServerBug
-from lightmail.model import Account, AccountId, MailboxId
+from lightmail.model import Account, AccountId, MailboxId, StoredBlob
+from lightmail.objects.blobs import Making
 from lightmail.operations import quotas
-from lightmail.operations.arrivals import NewMessage, Stored, Unit, arrive_txn, weight
+from lightmail.operations.arrivals import NewMessage, Refusal, Stored, Unit, arrive, arrive_txn, weight
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, mailboxes
 from lightmail.store.accounts import Quota
 from lightmail.store.cursor import Cursor
 
-__all__ = ["Appended", "NewMessage", "announce", "append"]
+__all__ = ["Appended", "NewMessage", "announce", "append", "bring"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +62,30 @@ async def append(tx: Transactions, account: Account, mailbox: MailboxId, message
         births=[message.blob.born_us for message in messages],
         octets=sum(weight(message.blob) for message in messages),
     )
+    return await _appended(tx, account, answer)
+
+
+async def bring(
+    tx: Transactions,
+    account: Account,
+    mailbox: MailboxId,
+    making: Making,
+    flags: tuple[bytes, ...],
+    internaldate_us: int,
+    name: str | None = None,
+) -> Appended:
+    """As `append`, for one message whose object is yet to be stored: while nobody else writes, with one hand-off.
+
+    With a `name` the mailbox must have it still, else NoSuchDestination.
+    """
+
+    def unit(blob: StoredBlob) -> tuple[Unit]:
+        return (Unit(account.id, mailbox, [NewMessage(blob, flags, internaldate_us)], name=name),)
+
+    return await _appended(tx, account, (await arrive(tx, "append", unit, making, [account.id], [mailbox]))[0])
+
+
+async def _appended(tx: Transactions, account: Account, answer: Stored | Refusal) -> Appended:
     if isinstance(answer, Stored):
         return Appended(answer.uidvalidity, answer.uids)
     if isinstance(answer, OverQuota):

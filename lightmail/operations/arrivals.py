@@ -7,20 +7,25 @@ is rolled back and run again without it, so that the rest is committed as if the
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from lightmail import points
 from lightmail.errors import LimitReached, MailError, NoSuchDestination, OverQuota
+from lightmail.metrics import DELIVERY_STAGE
 from lightmail.model import AccountId, MailboxId, ObjectId, StoredBlob
+from lightmail.objects.blobs import Making
 from lightmail.operations.outcome import Changed, RunAgain
+from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, blobs, keywords, ledger, mailboxes, messages
 from lightmail.store.accounts import Quota
 from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.faults import Conflict, DuplicateKey
 from lightmail.store.mailboxes import Locked
 from lightmail.store.sqltext import padded, pieces, with_list, with_rows
+
+_TRANSACTION: Final = DELIVERY_STAGE.labels("transaction")
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +55,16 @@ Refusal: TypeAlias = Duplicate | MailError
 
 @dataclass(eq=False, slots=True)
 class Unit:
-    """Messages for one mailbox that are stored together or not at all. `digest` tells a delivery seen before."""
+    """Messages for one mailbox that are stored together or not at all. `digest` tells a delivery seen before.
+
+    With a `name` the mailbox must have that name when they are stored.
+    """
 
     account: AccountId
     mailbox: MailboxId
     messages: Sequence[NewMessage]
     digest: bytes | None = None
+    name: str | None = None
     refusal: Refusal | None = field(default=None)
 
     @property
@@ -69,6 +78,59 @@ def weight(blob: StoredBlob) -> int:
     rendering = blob.rendering
     wide = (rendering.envelope, rendering.bodystructure, rendering.header, rendering.header_fields, rendering.parts)
     return 512 + sum(map(len, wide)) + len(blob.frames)
+
+
+async def arrive(
+    tx: Transactions,
+    name: str,
+    units: Callable[[StoredBlob], Sequence[Unit]],
+    blob: StoredBlob | Making,
+    accounts: Collection[AccountId],
+    mailboxes: Collection[MailboxId],
+) -> list[Stored | Refusal]:
+    """Store a blob, if it is not yet, then the `units` that are made of it; the answers to these, in order.
+
+    While nobody else writes, one thread does both: a hand-off costs more than either of them waits for the other.
+    Raises Unavailable, and what storing the blob raises.
+    """
+    if isinstance(blob, Making):
+        if blob.is_quick and tx.idle:
+            return await _arrive_alone(tx, name, units, blob, accounts, mailboxes)
+        blob = await blob.stored()
+    item = units(blob)
+    began = tx.seconds()
+    answers = await tx.together(
+        name,
+        arrive_txn,
+        item,
+        accounts=accounts,
+        mailboxes=mailboxes,
+        births=(blob.born_us,),
+        octets=weight(blob) + 256 * len(item),
+    )
+    _TRANSACTION.observe(tx.seconds() - began)
+    return answers
+
+
+async def _arrive_alone(
+    tx: Transactions,
+    name: str,
+    units: Callable[[StoredBlob], Sequence[Unit]],
+    making: Making,
+    accounts: Collection[AccountId],
+    mailboxes: Collection[MailboxId],
+) -> list[Stored | Refusal]:
+    began = 0.0
+
+    def make() -> Sequence[Unit]:
+        nonlocal began
+        stored = making.store_here()
+        began = tx.seconds()
+        return units(stored)
+
+    answers = await tx.alone(name, arrive_txn, make, accounts=accounts, mailboxes=mailboxes, born_us=making.born_us)
+    _TRANSACTION.observe(tx.seconds() - began)
+    return answers
 
 
 def arrive_txn(
@@ -128,19 +190,23 @@ def _open(
         wanted[unit.mailbox, unit.account] += len(unit.messages)
     locks = mailboxes.advance_statements(wanted)
     quotas = accounts.quotas_statement(sorted({unit.account for unit in units}))
+    called = [unit for unit in units if unit.name is not None]
+    names = [mailboxes.named_statement(unit.account, unit.name) for unit in called if unit.name is not None]
     inserts = _insert_statements(blobs.INSERT_OBJECT, [blobs.object_row(blob) for blob in stored])
     ids = [_ids_statement(piece) for piece in pieces([blob.key.encode() for blob in stored])]
     try:
-        results = cursor.script([*notes, *locks, quotas, *inserts, *ids])
+        results = cursor.script([*notes, *locks, quotas, *names, *inserts, *ids])
     except DuplicateKey:
         # A twin in another transaction was faster; it is committed now, or gone, and will be seen for what it is.
         raise Conflict("twin") from None
     held = mailboxes.advanced(results[len(notes) + len(locks) - 1].rows, wanted)
     found = accounts.quotas(results[len(notes) + len(locks)].rows)
+    after = results[len(notes) + len(locks) + 1 :]
     if not within_quota:
         found = {account: quota.lifted() for account, quota in found.items()}
     repeated = {unit for unit, result in zip(noted, results, strict=False) if result.rowcount == 0}
-    _refuse(_refusals(units, repeated, held, found))
+    renamed = {unit for unit, result in zip(called, after, strict=False) if (unit.mailbox,) not in result.rows}
+    _refuse(_refusals(units, repeated, renamed, held, found))
     objects = {row[0].decode(): ObjectId(row[1]) for result in results[-len(ids) :] for row in result.rows}
     return held, objects, found
 
@@ -155,7 +221,11 @@ def _ids_statement(keys: Sequence[bytes]) -> Statement:
 
 
 def _refusals(
-    units: list[Unit], repeated: set[Unit], held: Mapping[MailboxId, Locked], quotas: Mapping[AccountId, Quota]
+    units: list[Unit],
+    repeated: set[Unit],
+    renamed: set[Unit],
+    held: Mapping[MailboxId, Locked],
+    quotas: Mapping[AccountId, Quota],
 ) -> dict[Unit, Refusal]:
     """What can be told of the units before anything of them is inserted: in order, as long as the quotas last."""
     refused: dict[Unit, Refusal] = {}
@@ -163,7 +233,12 @@ def _refusals(
     for unit in units:
         if unit in repeated:
             refused[unit] = Duplicate()
-        elif unit.mailbox not in held or held[unit.mailbox].account != unit.account or unit.account not in room:
+        elif (
+            unit in renamed
+            or unit.mailbox not in held
+            or held[unit.mailbox].account != unit.account
+            or unit.account not in room
+        ):
             refused[unit] = NoSuchDestination()
         elif not room[unit.account].take(unit.octets, len(unit.messages)):
             refused[unit] = OverQuota()

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightmail.errors import MailError, NoSuchMailbox, OverQuota, Unavailable
-from lightmail.metrics import DELIVERY_STAGE
 from lightmail.model import Account, MailboxId, StoredBlob
+from lightmail.objects.blobs import Making
 from lightmail.operations import quotas
-from lightmail.operations.arrivals import Duplicate, NewMessage, Stored, Unit, arrive_txn, weight
+from lightmail.operations.arrivals import Duplicate, NewMessage, Stored, Unit, arrive
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, ledger
 from lightmail.store.cursor import Cursor
@@ -36,7 +36,7 @@ class Delivered:
 
 async def deliver(
     tx: Transactions,
-    blob: StoredBlob,
+    blob: StoredBlob | Making,
     sender: str,
     digest: bytes | None,
     recipients: Sequence[Recipient],
@@ -45,25 +45,19 @@ async def deliver(
     """Store a message for each recipient in one transaction; the outcomes in the same order.
 
     `digest` is the SHA-256 of the octets as received: a second delivery with the same sender and recipient stores
-    nothing and is a Duplicate. None: never a duplicate. Quota or a vanished mailbox fail their recipient alone, the
-    latter as Unavailable: the message comes again and is routed anew. Raises Unavailable for all of them.
+    nothing and is a Duplicate. None: never a duplicate. A blob that is yet to be stored is stored first. Quota or a
+    vanished mailbox fail their recipient alone, the latter as Unavailable: the message comes again and is routed anew.
+    Raises Unavailable for all of them, and what storing the blob raises.
     """
-    message = NewMessage(blob, (), internaldate_us)
-    units = [
-        Unit(to.account.id, to.mailbox, (message,), None if digest is None else _digest(digest, sender, to.given))
-        for to in recipients
-    ]
-    began = tx.seconds()
-    answers = await tx.together(
-        "deliver",
-        arrive_txn,
-        units,
-        accounts={to.account.id for to in recipients},
-        mailboxes={to.mailbox for to in recipients},
-        births=(blob.born_us,),
-        octets=weight(blob) + 256 * len(units),
-    )
-    DELIVERY_STAGE.labels("transaction").observe(tx.seconds() - began)
+    digests = [None if digest is None else _digest(digest, sender, to.given) for to in recipients]
+
+    def units(blob: StoredBlob) -> list[Unit]:
+        message = (NewMessage(blob, (), internaldate_us),)
+        return [Unit(to.account.id, to.mailbox, message, each) for to, each in zip(recipients, digests, strict=True)]
+
+    accounts = {to.account.id for to in recipients}
+    mailboxes = {to.mailbox for to in recipients}
+    answers = await arrive(tx, "deliver", units, blob, accounts, mailboxes)
     full = [to.account.id for to, answer in zip(recipients, answers, strict=True) if isinstance(answer, OverQuota)]
     if full:
         await quotas.refused(tx, "delivery", full)

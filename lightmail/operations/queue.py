@@ -82,6 +82,11 @@ class WriteQueue:
         self._held: Counter[AccountId] = Counter()
         self._groups: Counter[str] = Counter()
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody has a turn or waits for one."""
+        return not self._holders and not self._waiting and not self._held
+
     def enter(self, ticket: Ticket) -> None:
         """Queue a ticket; `start` may be called before this returns. Raises Unavailable when too many wait."""
         if len(self._waiting) >= WAITING:

@@ -14,6 +14,7 @@ import os
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 from twisted.internet.defer import Deferred
@@ -52,15 +53,26 @@ class ClockApart(Exception):
     """The database's clock is more than an hour away from the birth of an object that rows would refer to."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Work:
-    """What a ticket asks for: `batch` is run with the items of all tickets of its turn, and answers each."""
+    """What a ticket asks for: `batch` is run with the items of all tickets of its turn, and answers each.
+
+    Where there is `make`, the item is what that gives, once, ahead of the transaction.
+    """
 
     name: str
     batch: Callable[[Cursor, Sequence[Any]], Changed[Sequence[Any]]]
     item: Any
     births: tuple[int, ...]
     repeatable: bool = False
+    make: Callable[[], Any] | None = None
+
+    def prepare(self) -> None:
+        """Make the item; in the thread of the transaction."""
+        if self.make is not None:
+            self.item = self.make()
+            self.make = None
+            points.reached("transaction-queued")
 
 
 class Transactions:
@@ -124,8 +136,33 @@ class Transactions:
         value: T = await self._enter(ticket)
         return value
 
+    @property
+    def idle(self) -> bool:
+        """Whether nobody writes, or waits to."""
+        return self._queue.idle
+
+    async def alone(
+        self,
+        name: str,
+        fn: Callable[[Cursor, Sequence[Item]], Changed[Sequence[T]]],
+        make: Callable[[], Item],
+        *,
+        accounts: Collection[AccountId],
+        mailboxes: Collection[MailboxId],
+        born_us: int,
+    ) -> T:
+        """As `together`, for one whose item is not made yet, while nobody else writes.
+
+        `make` runs in the transaction's thread ahead of it: what the item refers to is stored when it returns. Its
+        turn lasts as long as both, so it is not for what may wait for a network. What `make` raises is raised here.
+        """
+        work = _Work(name, fn, None, (born_us,), make=make)
+        value: T = await self._enter(Ticket(work, frozenset(accounts), frozenset(mailboxes)))
+        return value
+
     async def _enter(self, ticket: Ticket) -> Any:
-        points.reached("transaction-queued")
+        if ticket.work.make is None:
+            points.reached("transaction-queued")
         self._queue.enter(ticket)
         try:
             return await ticket.done
@@ -182,7 +219,6 @@ class Transactions:
     async def _transact(self, works: list[_Work]) -> Changed[Sequence[Any]]:
         """Run the works' function until it is committed, or certainly was not."""
         name, repeatable = works[0].name, works[0].repeatable
-        items = [work.item for work in works]
         births = [birth for work in works for birth in work.births]
         until = self._reactor.seconds() + RETRY_SECONDS
         failures = 0
@@ -193,7 +229,9 @@ class Transactions:
             if operation:
                 guard = ledger.operation_statement(operation, min(births, default=None), max(births, default=None))
             try:
-                return await self.database.attempt(name, _guarded, guard, works[0].batch, items)
+                if works[0].make is not None:
+                    return await self.database.attempt_after(works[0].prepare, name, partial(_guarded, guard, works))
+                return await self.database.attempt(name, partial(_guarded, guard, works))
             except Nothing as nothing:
                 # Nothing is left to do where a transaction was committed whose answer was lost.
                 return Changed([nothing.value], uncertain)
@@ -247,16 +285,11 @@ class Transactions:
         raise Unavailable
 
 
-def _guarded(
-    cursor: Cursor,
-    guard: Statement | None,
-    batch: Callable[[Cursor, Sequence[Any]], Changed[Sequence[Any]]],
-    items: Sequence[Any],
-) -> Changed[Sequence[Any]]:
+def _guarded(guard: Statement | None, works: list[_Work], cursor: Cursor) -> Changed[Sequence[Any]]:
     points.reached("transaction-begun")
     if guard is not None:
         cursor.first(*guard, _check_guard)
-    changed = batch(cursor, items)
+    changed = works[0].batch(cursor, [work.item for work in works])
     points.reached("rows-written")
     return changed
 

@@ -94,6 +94,20 @@ class Database(ABC):
         committed), or Unavailable (never begun, or rolled back).
         """
 
+    async def attempt_after(self, before: Callable[[], None], name: str, fn: Callable[[Cursor], T]) -> T:
+        """As `attempt`, in the thread in which `before` has run ahead of BEGIN: one hand-off for both.
+
+        What `before` raises is raised here, with nothing begun. It has the connection's thread to itself meanwhile, so
+        it must be as quick as a transaction. It may run twice.
+        """
+
+        def after(cursor: Cursor) -> T:
+            before()
+            return fn(cursor)
+
+        # BEGIN travels with the first statement, so nothing is begun before there is one.
+        return await self.attempt(name, after)
+
     async def run(self, name: str, fn: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
         """As `attempt`, run again on a conflict or a lost COMMIT: for writes that may happen twice without harm."""
         until = self.reactor.seconds() + RETRY_SECONDS

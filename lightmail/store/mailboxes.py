@@ -31,6 +31,7 @@ __all__ = [
     "locked",
     "modseqs_txn",
     "name_statement",
+    "named_statement",
     "require_current",
     "status_txn",
     "subscriptions_txn",
@@ -90,6 +91,11 @@ def name_statement(account: AccountId, name: str) -> Statement:
         f"{_SELECT} WHERE account = %s AND name = %s AND deleted_at = 0",
         (account, name.encode()),
     )
+
+
+def named_statement(account: AccountId, name: str) -> Statement:
+    """The statement whose row is the id of the account's mailbox of that name; there is none without it."""
+    return "SELECT id FROM mailboxes WHERE account = %s AND name = %s AND deleted_at = 0", (account, name.encode())
 
 
 def by_name_txn(cursor: Cursor, account: AccountId, name: str) -> Mailbox | None:

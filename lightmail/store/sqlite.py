@@ -40,10 +40,13 @@ _GROUP: Final = 64
 class _Job:
     """A write transaction on its way: what to run, and what came of it."""
 
-    __slots__ = ("body", "deadline", "done", "error", "meter", "result")
+    __slots__ = ("before", "body", "deadline", "done", "error", "meter", "result")
 
-    def __init__(self, body: Callable[[Cursor], Any], deadline: float) -> None:
+    def __init__(
+        self, body: Callable[[Cursor], Any], deadline: float, before: Callable[[], None] | None = None
+    ) -> None:
         self.body = body
+        self.before = before
         self.deadline = deadline
         self.done: Deferred[Any] = Deferred()
         self.result: Any = None
@@ -116,10 +119,16 @@ class SqliteDatabase(Database):
             self._book(name, began, meter)
 
     async def attempt(self, name: str, fn: Callable[Concatenate[Cursor, P], T], *args: P.args, **kwargs: P.kwargs) -> T:
+        return await self._enter(name, lambda cursor: fn(cursor, *args, **kwargs))
+
+    async def attempt_after(self, before: Callable[[], None], name: str, fn: Callable[[Cursor], T]) -> T:
+        return await self._enter(name, fn, before)
+
+    async def _enter(self, name: str, body: Callable[[Cursor], T], before: Callable[[], None] | None = None) -> T:
         if self._writer is None or len(self._jobs) >= _WAITING:
             raise Unavailable
         began = self.reactor.seconds()
-        job = _Job(lambda cursor: fn(cursor, *args, **kwargs), began + _WAIT_SECONDS)
+        job = _Job(body, began + _WAIT_SECONDS, before)
         self._jobs.append(job)
         self._write()
         try:
@@ -159,6 +168,7 @@ class SqliteDatabase(Database):
             if not group:
                 return []
             try:
+                _prepare(group)
                 _commit_group(link.raw, group)
             except BaseException as error:
                 # Even those that were refused: what they saw may have been another's rows, which are gone again.
@@ -190,6 +200,16 @@ def _settle(group: list[_Job]) -> None:
         job.settle()
 
 
+def _prepare(group: list[_Job]) -> None:
+    """Run what some want to have done before the transaction begins; those that fail in it take no part."""
+    for job in group:
+        if job.before is not None and job.error is None:
+            try:
+                job.before()
+            except BaseException as error:
+                job.error = error
+
+
 def _read(link: Link, body: Callable[[Cursor], T], meter: Meter) -> T:
     try:
         return body(SqliteCursor(link.raw, meter))
@@ -199,6 +219,8 @@ def _read(link: Link, body: Callable[[Cursor], T], meter: Meter) -> T:
 
 def _commit_group(raw: sqlite3.Connection, group: list[_Job]) -> None:
     """Run the jobs in one transaction and fill in what came of each. Raises what made all of them fail."""
+    if all(job.error is not None for job in group):
+        return
     try:
         raw.execute("BEGIN IMMEDIATE")
     except sqlite3.Error as error:
