@@ -136,17 +136,17 @@ class ImapServer(imap4.IMAP4Server):
         if self._output.paused or self._output.lost:
             await self._drain()
 
-    async def sync(self, may_expunge: bool) -> Updates:
+    async def sync(self, may_expunge: bool, *, with_uids: bool = True) -> Updates:
         """Tell the client what has changed in the selected mailbox: EXPUNGE where it may be, EXISTS, RECENT, FETCH.
 
         What was told is returned.
         """
-        return NOTHING if self.mbox is None else await announce(self, self.mbox, may_expunge)
+        return NOTHING if self.mbox is None else await announce(self, self.mbox, may_expunge, with_uids=with_uids)
 
-    async def tell(self, may_expunge: bool) -> Updates:
+    async def tell(self, may_expunge: bool, *, with_uids: bool = True) -> Updates:
         """`sync` after a change that the command has made: it stands, so what cannot be told now is told later."""
         with suppress(MailError):
-            return await self.sync(may_expunge)
+            return await self.sync(may_expunge, with_uids=with_uids)
         return NOTHING
 
     @property

@@ -74,7 +74,7 @@ async def run_store(session: ImapServer, args: StoreArgs, by_uid: bool) -> Compl
         await change_silently(session, selected, rows, args.mode, args.flags)
         return OK
     changed = await change(session, selected, rows, args.mode, args.flags)
-    told = await session.tell(may_expunge=False)
+    told = await session.tell(may_expunge=False, with_uids=by_uid)
     if changed < len(rows):
         await _tell_unchanged(session, selected, rows, args, {uid for _, uid, _ in told.flags}, by_uid)
     return OK

@@ -29,9 +29,9 @@ EVERYTHING: Final[Ranges] = ((1, STAR),)
 class Flagged(Collection[tuple[int, int, int]]):
     """(sequence number, UID, bits with ``RECENT``) of messages, kept as columns: there may be very many."""
 
-    seqs: Sequence[int]
-    uids: Sequence[int]
-    bits: Sequence[int]
+    seqs: Sequence[int] = ()
+    uids: Sequence[int] = ()
+    bits: Sequence[int] = ()
 
     def __len__(self) -> int:
         return len(self.seqs)
@@ -41,6 +41,15 @@ class Flagged(Collection[tuple[int, int, int]]):
 
     def __contains__(self, item: object) -> bool:
         return any(item == each for each in self)
+
+    def part(self, start: int, stop: int) -> Flagged:
+        """Some of them, by their places here."""
+        return Flagged(self.seqs[start:stop], self.uids[start:stop], self.bits[start:stop])
+
+    def but_for(self, known: Mapping[int, int]) -> Flagged:
+        """Those whose bits, without ``RECENT``, are not what `known` says of their UIDs."""
+        kept = [item for item in self if known.get(item[1]) != item[2] & ~RECENT]
+        return Flagged(*zip(*kept, strict=True)) if kept else Flagged()
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +64,7 @@ class Updates:
     expunged: Sequence[int] = ()
     exists: int | None = None
     recent: int | None = None
-    flags: Collection[tuple[int, int, int]] = ()
+    flags: Flagged = Flagged()
     keywords_changed: bool = False
 
     def __bool__(self) -> bool:
@@ -280,9 +289,9 @@ class View:
         grown = self._announce_new(last_uid)
         recent = self.recent
         recent_told, self._recent_told = self._recent_told, recent
-        flags: Collection[tuple[int, int, int]] = self._flags_of(changed, last_uid) if changed else ()
+        flags = self._flags_of(changed, last_uid) if changed else Flagged()
         if known:
-            flags = [item for item in flags if known.get(item[1]) != item[2] & ~RECENT]
+            flags = flags.but_for(known)
             self._known = {}
         self.follow()
         return Updates(

@@ -79,7 +79,7 @@ def opened(connection: Connection) -> None:
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (b"STORE 1 +FLAGS (\\Seen)", [b"* 1 FETCH (UID 1 FLAGS (\\Seen \\Deleted \\Recent))"]),
+        (b"STORE 1 +FLAGS (\\Seen)", [b"* 1 FETCH (FLAGS (\\Seen \\Deleted \\Recent))"]),
         (b"EXPUNGE", [b"* 1 EXPUNGE", b"* 0 RECENT"]),
         (b"UID MOVE 1 Trash", [b"* OK [COPYUID", b"* 1 EXPUNGE", b"* 0 RECENT"]),
     ],
