@@ -41,13 +41,15 @@ from lightmail.threads import BoundedPool
 
 # What is written before the snapshot is that has it: a second's work, which a crash may lose.
 OBJECTS_AT_ONCE: Final = 10_000
-_CHUNK_OBJECTS: Final = 1000
-_CHUNK_OCTETS: Final = 4 << 20
+# A hand-off to a thread costs as much as the answers of 500 messages: not too few. And not more than fits into a cache.
+_CHUNK_OBJECTS: Final = 2000
+_CHUNK_OCTETS: Final = 8 << 20
 # Fewer messages than these are read from rows as fast as from a chunk.
 _LEAST: Final = 64
 # Rows per query. What is rendered of a message stays in its row where it has more octets than so many.
 _PAGE: Final = 250
 _ROW_OCTETS: Final = 1 << 15
+_SLICE: Final = 50_000
 _RENDERED: Final = frozenset({ENVELOPES, HEADERS, PARTS, SEARCH})
 
 
@@ -130,15 +132,31 @@ class ChunkWriter:
 
 def _sorted_out(objects: array[int], chunks: Sequence[ChunkRef]) -> tuple[list[ChunkRef], list[ObjectId]]:
     """The chunks that stay, and the objects that are in none of them and are to be."""
-    live = set(objects)
+    # In slices: a call of C's over all of a very large mailbox would keep every other thread waiting.
+    live: set[int] = set()
+    for start in range(0, len(objects), _SLICE):
+        live.update(objects[start : start + _SLICE])
     kept = [chunk for chunk in chunks if 2 * len(live.intersection(chunk.objects)) >= len(chunk.objects)]
-    loose = live.difference(*[chunk.objects for chunk in kept])
+    loose = live.copy()
+    for chunk in kept:
+        loose.difference_update(chunk.objects)
     if len(loose) < _LEAST:
         return kept, []
-    kept.sort(key=_size, reverse=True)
-    while kept and _size(kept[-1]) < min(2 * len(loose), _CHUNK_OBJECTS // 2):
-        loose |= live.intersection(kept.pop().objects)
-    return kept, [ObjectId(of) for of in dict.fromkeys(objects) if of in loose]
+    full = [chunk for chunk in kept if _is_full(chunk)]
+    small = sorted((chunk for chunk in kept if not _is_full(chunk)), key=_size, reverse=True)
+    while small and _size(small[-1]) < min(2 * len(loose), _CHUNK_OBJECTS // 2):
+        loose |= live.intersection(small.pop().objects)
+    wanted: list[ObjectId] = []
+    for of in objects:
+        if of in loose:
+            loose.remove(of)
+            wanted.append(ObjectId(of))
+    return full + small, wanted
+
+
+def _is_full(chunk: ChunkRef) -> bool:
+    """Whether a chunk was closed for its octets, however few objects it has."""
+    return sum(column.unpacked for column in chunk.columns if column.name in _RENDERED) >= _CHUNK_OCTETS // 2
 
 
 def _size(chunk: ChunkRef) -> int:

@@ -38,6 +38,7 @@ _LEVEL: Final = 3
 # What a root may take in memory once it is unpacked: ten million messages.
 _OCTETS_BOUND: Final = 512 << 20
 _DIRECTORY_BOUND: Final = 16 << 20
+_SLICE: Final = 50_000
 
 
 class Damaged(Exception):
@@ -151,7 +152,14 @@ def _chunks(listed: Sequence[tuple[int, Described]], ids: array[int]) -> tuple[C
 
 
 def _require_uids(uids: array[int], uidnext: int) -> None:
-    if uids and (uids[0] < 1 or uids[-1] >= uidnext or not all(map(lt, uids, uids[1:]))):
+    if not uids:
+        return
+    # In slices: a call of C's over all of a very large mailbox would keep every other thread waiting.
+    ascend = all(
+        all(map(lt, uids[start : start + _SLICE], uids[start + 1 : start + 1 + _SLICE]))
+        for start in range(0, len(uids), _SLICE)
+    )
+    if uids[0] < 1 or uids[-1] >= uidnext or not ascend:
         raise ValueError("the UIDs do not ascend to below the next one")
 
 

@@ -164,13 +164,14 @@ class SnapshotWriter:
         if self._chunks is None:
             return True
         self._unfinished.add(index.mailbox)
-        whole = False
-        while not whole:
+        for _ in range(len(index) // OBJECTS_AT_ONCE + 1):
             began_us = self._now_us()
             chunks, whole = await self._chunks.renewed(index.columns.objects[:], index.chunk_refs, index.lists)
             if not await self._point(index, standing.account, replaced, chunks, began_us):
                 return False
             replaced = index.snapshot
+            if whole:
+                break
         self._unfinished.discard(index.mailbox)
         return True
 
