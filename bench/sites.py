@@ -20,6 +20,7 @@ from typing import BinaryIO
 from bench import cpu
 from lightmail.config import S3Config, StorageConfig
 from lightmail.objects.backends import ObjectStore, open_store
+from lightmail.stalls import StallMeter
 from lightmail.threads import BoundedPool
 from tests.support import mariadb, storekit
 from tests.support.garbagekit import reactor
@@ -38,6 +39,7 @@ _COLUMNS = (
     "statements",
     "store calls",
     "octets put",
+    "stall ms",
 )
 
 
@@ -87,7 +89,7 @@ class Cost:
     """What a step took altogether, over `count` messages, mailboxes or whatever `unit` names; CPU and time in seconds.
 
     `statements` are round trips on MariaDB. `theirs` is the servers' CPU: empty where there are none. What processes of
-    the step's own ask of the store is not in `calls`.
+    the step's own ask of the store is not in `calls`. `stall` is the longest that the reactor was busy, in seconds.
     """
 
     site: str
@@ -100,12 +102,14 @@ class Cost:
     statements: int
     calls: int
     octets: int
+    stall: float
 
     def line(self) -> str:
         """The row of a table: everything for one of `count`."""
         theirs = [f"{self.theirs[name] * 1e6 / self.count:,.0f}" if name in self.theirs else "" for name in _SERVERS]
         figures = [f"{self.ours * 1e6 / self.count:,.0f}", *theirs, f"{self.seconds * 1e6 / self.count:,.0f}"]
         counted = [_brief(number / self.count) for number in (self.statements, self.calls, self.octets)]
+        counted.append(f"{self.stall * 1000:.0f}")
         return f"| {' | '.join([self.site, self.step, f'{self.count:,} {self.unit}', *figures, *counted])} |"
 
 
@@ -139,7 +143,13 @@ class Site:
         async def awaited() -> None:
             await work()
 
-        run(awaited(), timeout_seconds=3600)
+        stalls: list[float] = []
+        meter = StallMeter(reactor, observe=stalls.append)
+        call(meter.startService)
+        try:
+            run(awaited(), timeout_seconds=3600)
+        finally:
+            call(meter.stopService)
         seconds, ours = time.perf_counter() - began, self._ours() - ours
         theirs = {name: after - theirs[name] for name, after in self._theirs().items()}
         return Cost(
@@ -153,6 +163,7 @@ class Site:
             self._statements() - statements,
             sum(self.objects.calls.values()),
             self.objects.octets,
+            max(stalls, default=0.0),
         )
 
     def _statements(self) -> int:

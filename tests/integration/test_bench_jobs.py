@@ -38,4 +38,5 @@ def test_each_step_of_a_job_has_its_cost(
         assert cost.ours >= 0
         assert cost.seconds > 0
         assert cost.theirs.keys() == ({"mariadb", "s3"} if s3 is not None else set())
-        assert cost.line().count(" | ") == 9
+        assert 0 <= cost.stall < cost.seconds
+        assert cost.line().count(" | ") == 10
