@@ -58,6 +58,10 @@ class MemoryCache:
         """Whether a piece of that size would be kept."""
         return octets + _ENTRY_OCTETS <= self._bound // 8
 
+    def has(self, name: str) -> bool:
+        """Whether the piece of that name is here. Does not count as its use."""
+        return name in self._pieces
+
     def get(self, name: str) -> bytes | None:
         """The piece of that name, or None."""
         piece = self._pieces.get(name)
@@ -128,9 +132,7 @@ class _Shelf:
     def get(self, name: str) -> bytes | None:
         path = os.path.join(self._path, name)
         try:
-            with open(path, "rb", buffering=0) as file:
-                content = file.readall()
-                _touch(file.fileno())
+            content = _used(path)
         except OSError:
             return None
         piece = content[_CHECKSUM_OCTETS:]
@@ -190,6 +192,20 @@ class _Shelf:
                 os.unlink(path)
             octets -= size
         return octets
+
+
+def _used(path: str) -> bytes:
+    """What is in a file, which counts as used now."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        _touch(descriptor)
+        left = os.fstat(descriptor).st_size
+        content = os.read(descriptor, left)
+        while len(content) < left and (more := os.read(descriptor, left - len(content))):
+            content += more
+        return content
+    finally:
+        os.close(descriptor)
 
 
 def _touch(descriptor: int) -> None:

@@ -71,6 +71,12 @@ def expand_small(codec: Codec, stored: bytes, octets: int) -> bytes:
     return codec.expand(memoryview(stored)[codec.header_extent(stored)[2] :], octets)
 
 
+def names_digest(codec: Codec, stored: bytes, sha256: bytes) -> bool:
+    """Whether the header of an object says that `sha256` is the digest of its blob."""
+    start, stop, _ = codec.header_extent(stored)
+    return stored.find(b'"sha256":"%b"' % sha256.hex().encode("ascii"), start, stop) >= 0
+
+
 def seek_table(codec: Codec, frames: Frames, octets: int) -> bytes:
     """The last piece of a large object: the stored and the expanded length of every piece before it."""
     offsets = frames.offsets

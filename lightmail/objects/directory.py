@@ -90,8 +90,11 @@ class DirectoryStore:
 
     def read(self, key: str, start: int, stop: int) -> bytes:
         try:
-            with open(self._path(key), "rb", buffering=0) as file:
-                return _read_range(file.fileno(), start, stop)
+            file = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC)
+            try:
+                return _read_range(file, start, stop)
+            finally:
+                os.close(file)
         except FileNotFoundError:
             self._require_root()
             raise ObjectMissing from None
