@@ -20,6 +20,7 @@ from zope.interface import implementer
 from lightmail.errors import ExpungeIssued, MailError
 from lightmail.imap import responses
 from lightmail.imap.contracts import deferred
+from lightmail.imap.fetch.upcoming import Trail
 from lightmail.imap.flags import settable
 from lightmail.imap.message import LastRead, StoredMessage
 from lightmail.imap.search import find, read_search
@@ -58,7 +59,8 @@ class SelectedMailbox:
 
     ``account`` owns it, ``mailbox`` is its row as it was opened, ``index`` what the process knows of its messages,
     ``view`` the session's numbering of them; ``read_only`` says that it was opened by EXAMINE, or never can be changed.
-    ``gives_up``: copying a message takes it out.
+    ``gives_up``: copying a message takes it out. ``trail`` is where it has read octets, ``ahead`` holds some that were
+    read for commands to come.
     """
 
     def __init__(
@@ -77,6 +79,8 @@ class SelectedMailbox:
         self.view: Final = view
         self.read_only: Final = read_only
         self.released = False
+        self.trail: Final = Trail()
+        self.ahead: Final = services.blobs.ahead()
         self._services = services
         self._origin = origin
         self._listeners: list[Any] = []
@@ -121,6 +125,7 @@ class SelectedMailbox:
         if self.released:
             return
         self.released = True
+        self.ahead.clear()
         if self._watch is not None:
             self._watch.close()
             self._watch = None

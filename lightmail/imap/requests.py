@@ -20,13 +20,14 @@ _HEAD: Final = re.compile(
 class Request:
     """One framed command. ``tag`` is ``*`` where it has none, ``name`` empty; ``row`` is None for an unknown name."""
 
-    __slots__ = ("_start", "frame", "name", "row", "tag")
+    __slots__ = ("_arguments", "_start", "frame", "name", "row", "tag")
 
     def __init__(self, frame: Frame, rows: Mapping[bytes, Command[Any]]) -> None:
         self.frame = frame
         self.tag = b"*"
         self.name = b""
         self._start = 0
+        self._arguments: Any = None
         match = _HEAD.match(frame.texts[0]) if frame.texts else None
         if match is not None:
             self.tag = match.group(1)
@@ -34,6 +35,12 @@ class Request:
             self.name = b" ".join(name.split()) if b" " in name else name
             self._start = match.end()
         self.row = rows.get(self.name)
+
+    def arguments(self) -> Any:
+        """What its row's parser makes of the arguments, which is done once. Raises what that raises."""
+        if self._arguments is None and self.row is not None:
+            self._arguments = self.row.parse(self.tokens())
+        return self._arguments
 
     def tokens(self) -> Tokens:
         """The arguments, with the cursor behind the command's name."""

@@ -371,8 +371,7 @@ class ImapServer(imap4.IMAP4Server):
             raise Bad("Unknown command" if request.name else "Missing command")
         if self.state not in row.states:
             raise Bad("Not in this state")
-        args = row.parse(request.tokens())
-        return await row.run(self, args)
+        return await row.run(self, request.arguments())
 
     async def _sync_after(self, request: Request) -> None:
         """Untagged changes go before the tagged response, which stands whether or not they can be had just now."""

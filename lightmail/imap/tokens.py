@@ -132,6 +132,12 @@ class Tokens:
         self._pos = len(self._text)
         return rest
 
+    def short_rest(self, most: int) -> bytes | None:
+        """All that is left of the command, if that is one text of at most `most` octets; else None, and it stays."""
+        if self._index < len(self._literals) or len(self._text) - self._pos > most:
+            return None
+        return self.rest()
+
     def string(self) -> bytes:
         """``string``: quoted, or a literal without NUL."""
         if self._pos >= len(self._text):

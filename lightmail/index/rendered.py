@@ -114,8 +114,18 @@ class RenderedCache:
         """Packed part offsets for ``mime.parts``."""
         return await self._get(_PARTS, account, objects, chunks)
 
-    async def refs(self, account: Account, objects: Sequence[ObjectId]) -> Mapping[ObjectId, BlobRef]:
-        """Where the octets are."""
+    async def refs(
+        self,
+        account: Account,
+        objects: Sequence[ObjectId],
+        following: Callable[[], Sequence[ObjectId]] | None = None,
+    ) -> Mapping[ObjectId, BlobRef]:
+        """Where the octets are.
+
+        `following` names objects that will be asked for next: where the database must be asked, it is for them, too.
+        """
+        if following is not None and not self._has(_REFS, account, objects):
+            await self._get(_REFS, account, [*objects, *following()], ())
         return await self._get(_REFS, account, objects, ())
 
     async def search_columns(
@@ -123,6 +133,12 @@ class RenderedCache:
     ) -> Mapping[ObjectId, SearchColumns]:
         """Decoded, folded text and the Date field's wall clock, for SEARCH and SORT."""
         return await self._get(_COLUMNS, account, objects, chunks)
+
+    def _has(self, kind: _Kind[Any], account: Account, objects: Sequence[ObjectId]) -> bool:
+        """Whether entries of all `objects` are here."""
+        place = (kind.name, account.id)
+        young, old = self._young.get(place, _NONE), self._old.get(place, _NONE)
+        return all(of in young or of in old for of in objects)
 
     async def _get(
         self, kind: _Kind[T], account: Account, objects: Sequence[ObjectId], chunks: Sequence[ChunkRef]

@@ -13,6 +13,7 @@ from twisted.internet.defer import Deferred, gatherResults
 from lightmail.errors import MailError, Unavailable
 from lightmail.metrics import DELIVERY_STAGE
 from lightmail.model import BlobRef, MailboxId, StoredBlob
+from lightmail.objects.ahead import SMALL_OCTETS, Ahead, Following, Room
 from lightmail.objects.backends import ObjectStore
 from lightmail.objects.cache import DiskCache, MemoryCache, cache_name
 from lightmail.objects.reading import BlobReader, piece_octets
@@ -27,7 +28,9 @@ _HANDS: Final = 4
 _ALONE_OCTETS: Final = 256 << 10
 # Bodies up to this size are kept in memory; so is any piece of which a client asks for a small part, since phones read
 # an attachment in pieces of 10 KB and each would else expand the same 1 MiB again.
-_BODY_OCTETS: Final = 256 << 10
+_BODY_OCTETS: Final = SMALL_OCTETS
+# The place of a read that nobody has asked for yet.
+_AHEAD: Final = -1
 
 
 class Blobs:
@@ -58,6 +61,7 @@ class Blobs:
         self._reader = BlobReader(store, cache)
         self._memory = memory if memory is not None else MemoryCache(0)
         self._hands = _HANDS if store.remote else 1
+        self._room = Room()
         self._clock = clock
         self._alone_octets = 0 if store.remote else _ALONE_OCTETS
         self._writing = 0
@@ -130,10 +134,25 @@ class Blobs:
         """The whole of a blob, read in the caller's thread: for contracts of others that cannot wait."""
         return self._reader.read(ref, 0, ref.octets)
 
-    async def read_many(self, wanted: Sequence[tuple[BlobRef, int, int]]) -> list[bytes | MailError]:
+    def ahead(self) -> Ahead:
+        """Where one session keeps what is read ahead for it; its to clear."""
+        return Ahead(self._room)
+
+    @property
+    def ahead_octets(self) -> int:
+        """Octets that are held ahead for all sessions together."""
+        return self._room.held
+
+    async def read_many(
+        self,
+        wanted: Sequence[tuple[BlobRef, int, int]],
+        ahead: Ahead | None = None,
+        following: Following | None = None,
+    ) -> list[bytes | MailError]:
         """The octets of many ranges, in their order, or why one cannot be had; the caller bounds their sum.
 
-        What is not in memory takes one hand-off, or a few when the store is a network away.
+        What is not in memory takes one hand-off, or a few when the store is a network away. Some of what `following`
+        tells of is read along with it, and held in `ahead`.
         """
         results: list[bytes | MailError] = [b""] * len(wanted)
         missing: list[_Read] = []
@@ -142,13 +161,19 @@ class Blobs:
             if start >= stop:
                 continue
             read = self._plan(place, ref, start, stop)
-            kept = None if read.name is None else self._memory.get(read.name)
+            kept = self._at_hand(read, ahead)
             if kept is None:
                 missing.append(read)
             else:
-                results[place] = kept[read.first : read.last]
+                results[place] = kept
+        if missing and ahead is not None and following is not None:
+            missing += self._more(ahead, await following(), sum(read.stop - read.start for read in missing))
         for read, data in await self._fetch(missing):
-            results[read.place] = data if isinstance(data, MailError) else self._keep(read, data)
+            if read.place == _AHEAD:
+                if ahead is not None and isinstance(data, bytes):
+                    ahead.hold(read.ref, data)
+            else:
+                results[read.place] = data if isinstance(data, MailError) else self._keep(read, data)
         return results
 
     async def chunks(self, ref: BlobRef, start: int = 0, stop: int | None = None) -> AsyncIterator[bytes]:
@@ -172,6 +197,21 @@ class Blobs:
             name = cache_name(ref, begin // size)
             return _Read(place, ref, begin, end, start - begin, stop - begin, name)
         return _Read(place, ref, start, stop, 0, stop - start, None)
+
+    def _at_hand(self, read: _Read, ahead: Ahead | None) -> bytes | None:
+        """What a read would give, where it is in memory."""
+        piece = None if read.name is None else self._memory.get(read.name)
+        if piece is not None:
+            return piece if len(piece) == read.last - read.first else piece[read.first : read.last]
+        whole = None if ahead is None else ahead.take(read.ref)
+        if whole is None:
+            return None
+        return self._keep(read, whole if len(whole) == read.stop - read.start else whole[read.start : read.stop])
+
+    def _more(self, ahead: Ahead, following: Sequence[BlobRef], besides: int) -> list[_Read]:
+        """The reads of what is to be read ahead along with `besides` octets."""
+        reads = [self._plan(_AHEAD, ref, 0, ref.octets) for ref in ahead.choose(following, besides) if ref.octets]
+        return [read for read in reads if read.name is None or not self._memory.has(read.name)]
 
     def _keep(self, read: _Read, data: bytes) -> bytes:
         if read.name is None:

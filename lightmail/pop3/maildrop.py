@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from lightmail.errors import ExpungeIssued, MailError, NoSuchMailbox
 from lightmail.model import INBOX, Account, BlobRef, Mailbox, ObjectId
+from lightmail.objects.ahead import AHEAD_MESSAGES, SMALL_OCTETS
 from lightmail.operations import maildrop as operations
 from lightmail.operations.leases import Lease
 from lightmail.pop3.services import Pop3Services
@@ -25,9 +26,10 @@ from lightmail.store import mailboxes
 
 log = Logger()
 
-# A client that reads its messages in order gets the next small ones from memory: at most this many and this much.
-_AHEAD_MESSAGES: Final = 32
-_AHEAD_OCTETS: Final = 256 << 10
+# A client that reads its messages in order gets the next small ones from memory, so much of them.
+_AHEAD_OCTETS: Final = 512 << 10
+# Places of so many messages are asked for at once.
+_LOOK_UP_MESSAGES: Final = 256
 # How often a lease is offered to a database that did not take it back.
 _RELEASE_SECONDS: Final = 3.0
 
@@ -59,7 +61,7 @@ class Maildrop:
         self._objects = objects
         self._deleted: set[int] = set()
         self._refs: dict[int, BlobRef] = {}
-        self._bodies: dict[int, bytes] = {}
+        self._ahead = services.blobs.ahead()
         self._last_read = -1
         self._renewal = LoopingCall(self._renew)
         self._renewal.clock = services.reactor
@@ -88,13 +90,10 @@ class Maildrop:
     async def chunks(self, position: int) -> AsyncGenerator[bytes, None]:
         """A message's octets. Raises MailError."""
         in_order, self._last_read = position == self._last_read + 1, position
-        body = self._bodies.pop(position, None)
-        if body is None and self.sizes[position] <= _AHEAD_OCTETS:
-            body = await self._small(position, in_order)
-        if body is not None:
-            yield body
-            return
         ref = await self._ref(position)
+        if ref.octets <= SMALL_OCTETS:
+            yield await self._small(position, ref, in_order)
+            return
         async for chunk in self._services.blobs.chunks(ref):
             yield chunk
 
@@ -111,7 +110,7 @@ class Maildrop:
         if not self._renewal.running:
             return
         self._renewal.stop()
-        self._bodies.clear()
+        self._ahead.clear()
         self._refs.clear()
         try:
             await self._lease.release()
@@ -173,36 +172,50 @@ class Maildrop:
         if not 0 <= position < len(self._uids):
             raise ValueError("no such message")
 
-    async def _small(self, position: int, in_order: bool) -> bytes:
-        """A small message, and into memory with it the small ones that a client reading in order asks for next."""
-        wanted = [position]
-        octets = self.sizes[position]
-        if in_order:
-            for after in range(position + 1, min(position + _AHEAD_MESSAGES, len(self._uids))):
-                octets += self.sizes[after]
-                if octets > _AHEAD_OCTETS:
-                    break
-                if after not in self._deleted:
-                    wanted.append(after)
-        await self._ref(position)  # looks up those behind it, too
-        wanted = [each for each in wanted if each in self._refs]
-        bodies = await self._services.blobs.read_many([(self._refs[each], 0, self.sizes[each]) for each in wanted])
-        first, *others = bodies
-        if isinstance(first, MailError):
-            raise first
-        self._bodies = {each: body for each, body in zip(wanted[1:], others, strict=True) if isinstance(body, bytes)}
-        return first
+    async def _small(self, position: int, ref: BlobRef, in_order: bool) -> bytes:
+        """A small message; with it those are read that a client which goes on in order asks for next."""
+
+        async def following() -> list[BlobRef]:
+            with suppress(MailError):
+                await self._look_up(position + 1)
+            return self._next_refs(position + 1)
+
+        (body,) = await self._services.blobs.read_many(
+            [(ref, 0, ref.octets)], self._ahead, following if in_order else None
+        )
+        if isinstance(body, MailError):
+            raise body
+        return body
+
+    def _next_refs(self, position: int) -> list[BlobRef]:
+        """Messages from `position` on whose places are known, as many as are to be read ahead."""
+        refs: list[BlobRef] = []
+        left = _AHEAD_OCTETS
+        for after in range(position, min(position + AHEAD_MESSAGES, len(self._uids))):
+            left -= self.sizes[after]
+            if left < 0:
+                break
+            if after in self._refs and after not in self._deleted:
+                refs.append(self._refs[after])
+        return refs
 
     async def _ref(self, position: int) -> BlobRef:
-        """Where a message is stored; those behind it are looked up along with it."""
+        """Where a message is stored."""
         if position not in self._refs:
-            positions = range(position, min(position + _AHEAD_MESSAGES, len(self._uids)))
-            objects = [ObjectId(self._objects[p]) for p in positions]
-            found = await self._services.database.read("refs", store_blobs.refs_txn, self.account, objects)
-            self._refs = {p: found[ObjectId(self._objects[p])] for p in positions if self._objects[p] in found}
+            await self._look_up(position)
         if position not in self._refs:
             raise ExpungeIssued
         return self._refs[position]
+
+    async def _look_up(self, position: int) -> None:
+        """Look up where the messages from `position` on are stored, unless the next ones are known to be read ahead."""
+        positions = range(position, min(position + AHEAD_MESSAGES, len(self._uids)))
+        if not positions or (position in self._refs and positions[-1] in self._refs):
+            return
+        positions = range(position, min(position + _LOOK_UP_MESSAGES, len(self._uids)))
+        objects = [ObjectId(self._objects[p]) for p in positions]
+        found = await self._services.database.read("refs", store_blobs.refs_txn, self.account, objects)
+        self._refs = {p: found[ObjectId(self._objects[p])] for p in positions if self._objects[p] in found}
 
     async def _renew(self) -> None:
         """Keep the lease. When it is lost the session may still read; its deletions will be refused."""

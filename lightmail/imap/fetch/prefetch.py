@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, TypeAlias
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lightmail.index.columns import Rows
     from lightmail.index.mailbox import MailboxIndex
     from lightmail.model import Account
+    from lightmail.objects.ahead import Ahead, Following
 
 # Sections of one message are read as one range where that costs little more than what lies between them.
 _GAP_OCTETS: Final = 1 << 16
@@ -65,8 +66,18 @@ def message_wants(ref: BlobRef, ranges: Sequence[Range | None]) -> MessageWants:
     return MessageWants(ref, ranges, reads, octets)
 
 
-async def load(services: ImapServices, account: Account, plan: Plan, rows: Rows, index: MailboxIndex) -> Loaded:
-    """Read the renderings and places of objects that `plan` needs for `rows`, a window of those of `index`."""
+async def load(
+    services: ImapServices,
+    account: Account,
+    plan: Plan,
+    rows: Rows,
+    index: MailboxIndex,
+    following: Callable[[], Sequence[ObjectId]],
+) -> Loaded:
+    """Read the renderings and places of objects that `plan` needs for `rows`, a window of those of `index`.
+
+    `following` names objects whose octets will be wanted next; their places are asked for along with those.
+    """
     window = Window(rows, index.keywords.text)
     needs, rendered, chunks = plan.needs, services.rendered, index.chunk_refs
     objects = rows.objects
@@ -86,7 +97,7 @@ async def load(services: ImapServices, account: Account, plan: Plan, rows: Rows,
         parts = await rendered.parts(account, objects, chunks)
         read.append(parts)
     if Needs.OBJECT in needs:
-        refs = await rendered.refs(account, objects)
+        refs = await rendered.refs(account, objects, following)
         read.append(refs)
     missing: list[int] = []
     if any(len(found) < len(objects) for found in read):
@@ -109,11 +120,15 @@ def _wants(
 
 
 async def read_batch(
-    services: ImapServices, sections: Sequence[Section], wants: Sequence[MessageWants]
+    services: ImapServices,
+    sections: Sequence[Section],
+    wants: Sequence[MessageWants],
+    ahead: Ahead,
+    following: Following,
 ) -> list[list[bytes | None] | MailError]:
     """For each message the octets that answer its sections, or why they cannot be had. One hand-off for all."""
     jobs = [(message.ref, start, stop) for message in wants for start, stop in message.reads]
-    results = iter(await services.blobs.read_many(jobs) if jobs else ())
+    results = iter(await services.blobs.read_many(jobs, ahead, following) if jobs else ())
     return [_answer(sections, message, [next(results) for _ in message.reads]) for message in wants]
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from array import array
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, cast
 
 from twisted.logger import Logger
@@ -23,6 +23,7 @@ from lightmail.imap.fetch.plan import STREAMED_OCTETS, Plan, batches, make_plan,
 from lightmail.imap.fetch.prefetch import Loaded, MessageWants, Range, load, message_wants, read_batch
 from lightmail.imap.fetch.render import answers, pieces
 from lightmail.imap.fetch.sections import Section
+from lightmail.imap.fetch.upcoming import Upcoming
 from lightmail.imap.fetch.window import Window, chosen
 from lightmail.imap.flagging import change_silently
 from lightmail.imap.output import Disconnected
@@ -41,24 +42,39 @@ log = Logger()
 
 # From so many messages on a FETCH counts as a listing, whose field lists are worth remembering.
 _LISTING_MESSAGES: Final = 100
+# A list of items up to this size is remembered with its plan.
+_USUAL_OCTETS: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class FetchArgs:
-    """Which messages, and which items of them."""
+    """Which messages, and how to answer what is asked of them."""
 
     numbers: SequenceSet
-    items: tuple[Item, ...]
+    plan: Plan
 
 
-def read_fetch(tokens: Tokens) -> FetchArgs:
+def read_fetch(tokens: Tokens, by_uid: bool) -> FetchArgs:
     """``SP sequence-set SP ("ALL" / "FULL" / "FAST" / fetch-att / "(" fetch-att *(SP fetch-att) ")")``"""
     tokens.sp()
     numbers = tokens.sequence_set()
     tokens.sp()
+    text = tokens.short_rest(_USUAL_OCTETS)
+    if text is not None:
+        return FetchArgs(numbers, _usual_plan(text, by_uid))
+    return FetchArgs(numbers, _read_plan(tokens, by_uid))
+
+
+# Clients say the same few things again and again; what is made of them never changes.
+@lru_cache(maxsize=256)
+def _usual_plan(text: bytes, by_uid: bool) -> Plan:
+    return _read_plan(Tokens([text]), by_uid)
+
+
+def _read_plan(tokens: Tokens, by_uid: bool) -> Plan:
     items = read_items(tokens)
     tokens.end()
-    return FetchArgs(numbers, items)
+    return make_plan(items, with_uid=by_uid)
 
 
 async def run_fetch(session: ImapServer, args: FetchArgs, by_uid: bool) -> Completion:
@@ -66,7 +82,7 @@ async def run_fetch(session: ImapServer, args: FetchArgs, by_uid: bool) -> Compl
     selected = session.mbox
     assert selected is not None
     rows = selected.rows(args.numbers, by_uid)
-    plan = make_plan(args.items, with_uid=by_uid)
+    plan = args.plan
     if plan.sets_seen and not selected.read_only:
         plan = await _set_seen(session, selected, rows, plan)
     if len(rows) >= _LISTING_MESSAGES:
@@ -108,6 +124,7 @@ class Fetch:
         self._session = session
         self._selected = selected
         self._plan = plan
+        self._upcoming = Upcoming(session, selected, plan)
         self._turn = Turn(session.services.database.reactor)
         self._errors: list[MailError] = []
 
@@ -123,11 +140,15 @@ class Fetch:
 
     async def send(self, rows: Rows) -> None:
         """Send what can be had of `rows`."""
-        plan, session = self._plan, self._session
+        plan, session, upcoming = self._plan, self._session, self._upcoming
+        if plan.sections:
+            self._selected.trail.went(rows)
         for start, stop in windows(plan, rows.octets):
             part = rows.part(start, stop)
             try:
-                loaded = await load(session.services, self._selected.account, plan, part, self._selected.index)
+                loaded = await load(
+                    session.services, self._selected.account, plan, part, self._selected.index, upcoming.objects
+                )
             except MailError as error:
                 # Neither the database nor what it says of these messages: the next ones will not fare better.
                 self._errors.append(error)
@@ -174,7 +195,7 @@ class Fetch:
         """The window with its cuts, less the messages that cannot be read."""
         sections = self._plan.sections
         try:
-            read = await read_batch(self._session.services, sections, wants)
+            read = await read_batch(self._session.services, sections, wants, self._selected.ahead, self._upcoming.refs)
         except MailError as error:
             self._errors.append(error)
             return None
@@ -251,6 +272,6 @@ class Large:
 
 
 COMMANDS: Final[tuple[Command[FetchArgs], ...]] = (
-    Command(b"FETCH", SELECT, read_fetch, partial(run_fetch, by_uid=False), uses_seqs=True),
-    Command(b"UID FETCH", SELECT, read_fetch, partial(run_fetch, by_uid=True)),
+    Command(b"FETCH", SELECT, partial(read_fetch, by_uid=False), partial(run_fetch, by_uid=False), uses_seqs=True),
+    Command(b"UID FETCH", SELECT, partial(read_fetch, by_uid=True), partial(run_fetch, by_uid=True)),
 )
