@@ -7,6 +7,7 @@ what it does not read holds the conversation up instead of filling memory. Every
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Protocol
 
 from twisted.internet.defer import Deferred
@@ -101,7 +102,9 @@ class Channel:
         self._for_line = False
         self._for_output = False
         self._timer: Timer | None = None
-        self._write_now: Callable[[bytes], None] = getattr(transport, "write_now", transport.write)
+        # The transport's own or none: what wraps one, such as TLS, hands on every other attribute of what is below it.
+        prompt = getattr(type(transport), "write_now", None)
+        self._write_now: Callable[[bytes], None] = transport.write if prompt is None else partial(prompt, transport)
         transport.registerProducer(self, True)
         # Only TCP has it. Replies are gathered here; the kernel gathering more would cost a delayed ACK, 40 ms.
         no_delay = getattr(transport, "setTcpNoDelay", None)

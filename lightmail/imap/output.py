@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -30,7 +31,9 @@ class Output:
         self._drained: Deferred[None] | None = None
         self.paused = False
         self.lost = False
-        self._write_now: Callable[[bytes], None] = getattr(transport, "write_now", transport.write)
+        # The transport's own or none: what wraps one, such as TLS, hands on every other attribute of what is below it.
+        prompt = getattr(type(transport), "write_now", None)
+        self._write_now: Callable[[bytes], None] = transport.write if prompt is None else partial(prompt, transport)
         transport.registerProducer(self, True)
         # Only TCP has it. A response in two pieces would otherwise wait for the client's delayed ACK, 40 ms.
         no_delay = getattr(transport, "setTcpNoDelay", None)
