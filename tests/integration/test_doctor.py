@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 import subprocess
 from collections.abc import Mapping
@@ -201,6 +202,18 @@ def test_directories(tmp_path: Path) -> None:
     assert [check.verdict for check in checks][:1] == [WARNING]
     assert checks[-1].verdict is GOOD
     assert "will be made in" in checks[-1].found
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root becomes another user")
+def test_a_data_directory_that_the_servers_user_may_not_enter(tmp_path: Path) -> None:
+    tmp_path.chmod(0o700)
+    sections = {"system": {"owner": "nobody"}, "lmtp": {"port": 0}}
+    server = MailServer(tmp_path, sections)
+    server.cli("migrate", "--config", str(server.config), check=False)
+    done = server.cli("doctor", check=False)
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "bad      directory: [system] data_directory" in done.stdout
+    assert "clock: this host's clock" in done.stdout
 
 
 def test_a_configuration_that_names_what_is_not_here() -> None:
