@@ -19,7 +19,7 @@ from array import array
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from io import BytesIO, StringIO
-from itertools import chain, compress, starmap
+from itertools import chain, compress
 from typing import Any, AnyStr, Final, TypeAlias, cast
 
 import zstandard
@@ -185,7 +185,7 @@ _TEXTS: Final = 7  # all of SearchColumns but the date
 
 
 def _encode_search(objects: Sequence[ObjectId], values: Values) -> bytes:
-    rows = [astuple(values[of]) if of in values else (None, None, *[""] * (_TEXTS - 1)) for of in objects]
+    rows = [values.get(of, (None, None, *[""] * (_TEXTS - 1))) for of in objects]
     clocks = [_NO_VALUE if row[1] is None else _NO_DATE if row[0] is None else row[0] for row in rows]
     # Lengths in characters, so that one decoding serves all.
     texts = list(chain.from_iterable([row[at] for row in rows] for at in range(1, _TEXTS + 1)))
@@ -199,7 +199,7 @@ def _decode_search(objects: Sequence[ObjectId], data: bytes) -> Values:
     text = StringIO(file.read().decode(), newline="")
     present, texts = _split(objects, lengths, _TEXTS, text.read)
     dates = [None if clock == _NO_DATE else clock for clock in clocks if clock != _NO_VALUE]
-    return dict(zip(present, starmap(SearchColumns, zip(dates, *texts, strict=True)), strict=True))
+    return dict(zip(present, map(SearchColumns._make, zip(dates, *texts, strict=True)), strict=True))
 
 
 _OCTETS: Final = _Codec(_encode_octets, _decode_octets)

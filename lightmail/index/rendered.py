@@ -47,7 +47,6 @@ class _Kind(Generic[T]):
 # The entries of one kind and account, and all of them.
 _Shelf = dict[ObjectId, Any]
 _Shelves = dict[tuple[str, AccountId], _Shelf]
-_NONE: Final[Mapping[ObjectId, Any]] = {}
 
 
 class RenderedCache:
@@ -144,12 +143,8 @@ class RenderedCache:
         self, kind: _Kind[T], account: Account, objects: Sequence[ObjectId], chunks: Sequence[ChunkRef]
     ) -> dict[ObjectId, T]:
         place = (kind.name, account.id)
-        young = self._young.get(place, _NONE)
-        try:
-            found = dict(zip(objects, map(young.__getitem__, objects), strict=True))
-        except KeyError:
-            found = {each: young[each] for each in objects if each in young}
-        else:
+        found = self._found(place, objects)
+        if len(found) == len(objects):
             CACHE_HITS.labels(kind.label, "hit").inc(len(objects))
             return found
         missing: Sequence[ObjectId] = self._promote(kind, place, objects, found)
@@ -163,6 +158,11 @@ class RenderedCache:
             found.update(read)
             self._keep(kind, place, read, era)
         return found
+
+    def _found(self, place: tuple[str, AccountId], objects: Sequence[ObjectId]) -> dict[ObjectId, Any]:
+        """What the young generation has of `objects`."""
+        young = self._young.get(place)
+        return {} if young is None else _picked(young, objects)
 
     async def _from_chunks(
         self,
@@ -179,20 +179,21 @@ class RenderedCache:
             column = await self._reader.read(chunk, kind.name)
             if column is None or era != self._era:
                 continue
-            values: Mapping[ObjectId, T] = column.values
-            here = {of: values[of] for of in missing if of in values}
+            here: dict[ObjectId, T] = _picked(column.values, missing)
             found.update(here)
             # All of a chunk: whoever lists a mailbox asks for the rest of it next.
-            if not self._keep_all(kind, place, values, column.octets):
+            if not self._keep_all(kind, place, column.values, column.octets, self._bound // 2):
                 self._keep(kind, place, here, era)
-            missing = [of for of in missing if of not in values]
+            missing = [] if len(here) == len(missing) else [of for of in missing if of not in here]
         return missing
 
     def _promote(
         self, kind: _Kind[T], place: tuple[str, AccountId], objects: Sequence[ObjectId], found: dict[ObjectId, T]
     ) -> list[ObjectId]:
         """Move what only the old generation has of `objects` to the young one and `found`; the rest is returned."""
-        missing = [of for of in dict.fromkeys(objects) if of not in found]
+        missing = list(dict.fromkeys(objects))
+        if found:
+            missing = [of for of in missing if of not in found]
         old = self._old.get(place)
         if not old:
             return missing
@@ -204,7 +205,8 @@ class RenderedCache:
 
     def _keep(self, kind: _Kind[T], place: tuple[str, AccountId], entries: Mapping[ObjectId, T], era: int) -> None:
         """Put entries into the young generation, unless they are of an `era` that is over."""
-        if era != self._era or self._keep_all(kind, place, entries, sum(map(kind.octets, entries.values()))):
+        octets = sum(map(kind.octets, entries.values()))
+        if era != self._era or self._keep_all(kind, place, entries, octets, self._bound // 8):
             return
         for of, value in entries.items():
             size = kind.octets(value) + kind.overhead
@@ -216,11 +218,11 @@ class RenderedCache:
                 self._young_octets += size
 
     def _keep_all(
-        self, kind: _Kind[T], place: tuple[str, AccountId], entries: Mapping[ObjectId, T], octets: int
+        self, kind: _Kind[T], place: tuple[str, AccountId], entries: Mapping[ObjectId, T], octets: int, bound: int
     ) -> bool:
-        """Put entries of `octets` into the young generation at once, if they are few enough, and all of them new."""
+        """Put entries of `octets` into the young generation at once, if they keep to `bound` and are all new."""
         size = octets + kind.overhead * len(entries)
-        if size > self._bound // 8:
+        if size > bound:
             return False
         shelf = self._shelf(place, size)
         if not shelf.keys().isdisjoint(entries):
@@ -230,7 +232,7 @@ class RenderedCache:
         return True
 
     def _shelf(self, place: tuple[str, AccountId], octets: int) -> _Shelf:
-        """The young generation's shelf, with room for more `octets`: at most an eighth of what a generation has.
+        """The young generation's shelf, with room for more `octets`: at most half of what a generation has.
 
         A shelf counts for something, too: field lists are named by clients.
         """
@@ -247,6 +249,14 @@ class RenderedCache:
         """What is young becomes old."""
         self._old, self._young = self._young, {}
         self._old_octets, self._young_octets = self._young_octets, 0
+
+
+def _picked(values: Mapping[ObjectId, T], objects: Sequence[ObjectId]) -> dict[ObjectId, T]:
+    """What `values` has of `objects`."""
+    try:
+        return dict(zip(objects, map(values.__getitem__, objects), strict=True))
+    except KeyError:
+        return {of: values[of] for of in objects if of in values}
 
 
 def _headers_txn(cursor: Cursor, account: Account, objects: Sequence[ObjectId]) -> dict[ObjectId, tuple[bytes, bytes]]:

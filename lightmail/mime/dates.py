@@ -15,6 +15,9 @@ _MONTH_NUMBERS: Final = {name.lower(): number for number, name in enumerate(_MON
 _EPOCH_DAY: Final = date(1970, 1, 1).toordinal()
 _DAY_SECONDS: Final = 86_400
 _SECOND_US: Final = 1_000_000
+# The pieces of a date-time after its day; formatting them takes four times as long.
+_MINUTE_TEXTS: Final = [b"%02d:%02d:" % divmod(minute, 60) for minute in range(24 * 60)]
+_SECOND_TEXTS: Final = [b'%02d +0000"' % second for second in range(60)]
 
 # Bounded everywhere: a Date field may be a mebibyte of spaces.
 _COLON = rb"[ \t]{0,9}[:.][ \t]{0,9}"
@@ -72,7 +75,7 @@ def format_internaldate(moment_us: int) -> bytes:
     """Return a moment (Unix microseconds, UTC) as IMAP's quoted date-time, in UTC."""
     day, second = divmod(moment_us // _SECOND_US, _DAY_SECONDS)
     minute, second = divmod(second, 60)
-    return b'"%b %02d:%02d:%02d +0000"' % (_day_text(day), minute // 60, minute % 60, second)
+    return _day_text(day) + _MINUTE_TEXTS[minute] + _SECOND_TEXTS[second]
 
 
 def parse_internaldate(value: bytes) -> int:
@@ -133,4 +136,4 @@ def _day_text(day: int) -> bytes:
         moment = date.fromordinal(day + _EPOCH_DAY)
     except (ValueError, OverflowError):
         moment = date(1970, 1, 1) if day < 0 else date(9999, 12, 31)
-    return b"%02d-%b-%04d" % (moment.day, _MONTHS[moment.month - 1], moment.year)
+    return b'"%02d-%b-%04d ' % (moment.day, _MONTHS[moment.month - 1], moment.year)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import zstandard
 
@@ -19,8 +19,7 @@ _LEVEL: Final = 3
 _DAY_US: Final = 86_400_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class SearchColumns:
+class SearchColumns(NamedTuple):
     """What SEARCH and SORT compare: decoded and case-folded text, and the Date field's wall clock (or None)."""
 
     sent_us: int | None

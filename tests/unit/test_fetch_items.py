@@ -244,7 +244,7 @@ def test_batches_hold_every_message_once_and_little_at_a_time(octets: list[int])
 def test_windows_are_bounded_in_messages_and_octets() -> None:
     flags, envelope = plan_of(b"FLAGS"), plan_of(b"ENVELOPE")
     assert list(windows(flags, [1 << 30] * 2500)) == [(0, 1000), (1000, 2000), (2000, 2500)]
-    assert list(windows(envelope, [5000] * 400)) == [(0, RENDERED_MESSAGES), (RENDERED_MESSAGES, 400)]
+    assert list(windows(envelope, [5000] * 700)) == [(0, RENDERED_MESSAGES), (RENDERED_MESSAGES, 700)]
     most = RENDERED_OCTETS >> 20
     assert list(windows(envelope, [50 << 20] * (most + 1))) == [(0, most), (most, most + 1)]
     assert list(windows(envelope, [])) == []

@@ -16,15 +16,16 @@ from lightmail.mime.fields import FieldList
 
 ITEMS_MAX: Final = 64
 
-# Messages rendered in one go: about 64 KiB of what the index answers, and half a query's worth of renderings. A message
+# Messages rendered in one go: about 64 KiB of what the index answers, and one query's worth of renderings. A message
 # may have a mebibyte of header or structure, and hardly more than it has octets, so these are bounded as well.
 INDEX_MESSAGES: Final = 1000
-RENDERED_MESSAGES: Final = 250
+RENDERED_MESSAGES: Final = 500
 RENDERING_OCTETS: Final = 1 << 20
 RENDERED_OCTETS: Final = 32 << 20
 
 # Octets of objects held for one session at a time. What is longer by itself is sent while it is read.
 HELD_OCTETS: Final = 1 << 20
+BATCH_MESSAGES: Final = 250
 # A message that wants more than that in all has even its smaller sections sent so, down to this.
 STREAMED_OCTETS: Final = 1 << 16
 
@@ -76,15 +77,19 @@ def make_plan(items: Iterable[Item], with_uid: bool = False) -> Plan:
 
 def windows(plan: Plan, octets: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Cut messages of `octets` into runs (start, stop) to render in one go."""
-    if plan.needs is Needs.INDEX:
-        starts = range(0, len(octets), INDEX_MESSAGES)
-        return ((start, min(start + INDEX_MESSAGES, len(octets))) for start in starts)
+    most = INDEX_MESSAGES if plan.needs is Needs.INDEX else RENDERED_MESSAGES
     # Each rendered item may repeat most of what was rendered.
     rendered = sum(bool(item.needs & (Needs.STRUCTURE | Needs.HEADER | Needs.FIELDS)) for item in plan.items)
-    costs = [min(size, RENDERING_OCTETS) for size in octets]
-    return runs(costs, most_octets=RENDERED_OCTETS // max(rendered, 1), most=RENDERED_MESSAGES)
+    bound = RENDERED_OCTETS // max(rendered, 1)
+    for start in range(0, len(octets), most):
+        part = octets[start : start + most]
+        if plan.needs is Needs.INDEX or sum(part) <= bound:
+            yield start, start + len(part)
+            continue
+        costs = [min(size, RENDERING_OCTETS) for size in part]
+        yield from ((start + first, start + last) for first, last in runs(costs, most_octets=bound, most=most))
 
 
 def batches(octets: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Cut messages that cost `octets` to hold into runs (start, stop) to read in one go, those to stream apart."""
-    return runs(octets, most_octets=HELD_OCTETS, most=RENDERED_MESSAGES)
+    return runs(octets, most_octets=HELD_OCTETS, most=BATCH_MESSAGES)
