@@ -138,19 +138,23 @@ INSERT: Final = (
 INSERT_BOUND: Final = 256
 
 
-_MATCHING: Final = "SELECT uid, flags, octets, object FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {uids}"
-_MATCHING_DELETED: Final = _MATCHING.replace("{uids}", "(flags & 8) <> 0 AND {uids}")
+_MATCHING: Final = ("uid", "flags", "octets", "object")
+_MATCHING_FROM: Final = "messages WHERE mailbox = %s AND deleted_at = 0 AND {uids}"
+_MATCHING_DELETED_FROM: Final = _MATCHING_FROM.replace("{uids}", "(flags & 8) <> 0 AND {uids}")
 
 
 def matching_statements(
     mailbox: MailboxId, uids: Sequence[int] | None, *, only_deleted: bool = False
-) -> list[Statement]:
+) -> list[Statement | Bulk]:
     r"""The statements that find which of `uids` (ascending; None: all) are alive.
 
-    Their rows are (uid, flags, octets, object). `only_deleted`: and have the flag \Deleted.
+    Their rows are (uid, flags, octets, object), in no particular order. `only_deleted`: and have the flag \Deleted.
     """
-    sql = _MATCHING_DELETED if only_deleted else _MATCHING
-    return [(with_uids(sql, condition), (mailbox, *params)) for condition, params in uid_conditions(uids)]
+    source = _MATCHING_DELETED_FROM if only_deleted else _MATCHING_FROM
+    return [
+        Bulk(_MATCHING, with_uids(source, condition), "uid", (mailbox, *params))
+        for condition, params in uid_conditions(uids)
+    ]
 
 
 _MODSEQ_NOW: Final = "(SELECT highest_modseq FROM mailboxes WHERE id = %s)"
