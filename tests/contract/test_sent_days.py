@@ -7,14 +7,17 @@ from dataclasses import replace
 
 import pytest
 
+from lightmail.config import StorageConfig
 from lightmail.index.columns import Columns
 from lightmail.index.mailbox import MailboxIndex
 from lightmail.index.sent import sent_days
 from lightmail.mime.dates import UNDATED
 from lightmail.model import Account, MailboxId, StoredBlob
+from lightmail.objects.backends import open_store as open_objects
 from lightmail.operations.append import NewMessage, append
 from lightmail.operations.expunge import expunge
 from tests.support.reactor import run
+from tests.support.snapshotkit import open_site
 from tests.support.storekit import BACKENDS, NOW_US, Store, blob, fresh_config, open_store, together
 
 DAY_US = 86_400_000_000
@@ -92,3 +95,14 @@ def test_a_message_whose_rendering_is_lost_has_no_day(store: Store) -> None:
     lost = store.snapshot(mailbox).rows[1][6]
     store.execute("DELETE FROM renderings WHERE object = %s", lost)
     assert list(read(store, MailboxIndex(account.id, mailbox), mailbox).sent_days) == [UNDATED, UNDATED, *DAYS[2:]]
+
+
+def test_days_come_with_a_snapshot(store: Store) -> None:
+    account = store.account()
+    deliver(store, account, store.mailbox(account).id)
+    with open_site(store, open_objects(StorageConfig(driver="memory"), None)) as site:
+        assert site.process().write(account)
+        asked = store.trips("sent days")
+        index = site.process().load(account)
+        assert list(run(sent_days(store.database, index.columns, len(index)))) == DAYS
+        assert store.trips("sent days") == asked
