@@ -136,7 +136,7 @@ class RenderedCache:
     def _has(self, kind: _Kind[Any], account: Account, objects: Sequence[ObjectId]) -> bool:
         """Whether entries of all `objects` are here."""
         place = (kind.name, account.id)
-        young, old = self._young.get(place, _NONE), self._old.get(place, _NONE)
+        young, old = self._young.get(place, {}), self._old.get(place, {})
         return all(of in young or of in old for of in objects)
 
     async def _get(
