@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from base64 import b64decode, b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from lightmail.model import HIERARCHY_DELIMITER, INBOX, is_inbox
@@ -66,13 +66,13 @@ def _cleaned(level: str) -> str:
     return text.replace(".", "_") if text in (".", "..") else text
 
 
-def without_conflicts(names: Iterable[str]) -> list[str]:
-    """The names in order, each once: what would be a second of the same gets a number, but for INBOX, which is one."""
+def without_conflicts(names: Iterable[str], shared: Collection[str] = ()) -> list[str]:
+    """The names in order, each once: what would be a second of the same gets a number, but for INBOX and `shared`."""
     taken: set[str] = set()
     unique: list[str] = []
     for name in names:
         candidate, number = name, 2
-        while candidate in taken and not is_inbox(candidate):
+        while candidate in taken and not is_inbox(candidate) and candidate not in shared:
             candidate, number = f"{name} ({number})", number + 1
         taken.add(candidate)
         unique.append(candidate)

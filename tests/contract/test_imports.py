@@ -184,16 +184,20 @@ def test_a_source_that_was_numbered_anew_is_left(store: Store, hands: Hands) -> 
 
 def test_where_mailboxes_go(store: Store, hands: Hands) -> None:
     account = store.account()
-    source = ListSource({"Gesendet": letters(1), "a*b": letters(1), "a%b": letters(1), "inbox/x": letters(1)})
+    names = ["Gesendet", "Sent", "a*b", "a%b", "inbox/x"]
+    source = ListSource({name: letters(1) for name in names})
     source.uses = {"Gesendet": "\\Sent"}
     report = go(hands, account, source)
     assert {each.place: each.mailbox for each in report.folders} == {
-        "Gesendet": "Sent", "a*b": "a_b", "a%b": "a_b (2)", "inbox/x": "INBOX/x"
+        "Gesendet": "Sent", "Sent": "Sent", "a*b": "a_b", "a%b": "a_b (2)", "inbox/x": "INBOX/x"
     }  # fmt: skip
+    assert len(subjects(store, account, "Sent")) == 2
+    # Which folders are brought this time does not change what they are called.
+    assert go(hands, account, source, only=["a%b"]).sum("brought") == 0
     report = go(hands, account, source, into="Old", only=["Gesendet", "a*"], without=["a%b"])
     assert {each.mailbox for each in report.folders} == {"Old/Gesendet", "Old/a_b"}
     report = go(hands, account, source, dry=True, into="Never")
-    assert report.sum("pending") == 4
+    assert report.sum("pending") == 5
     assert not any(name.startswith("Never") for name in store.names(account))
     wait(create(store.tx, account, "Kept"))
     report = go(hands, account, ListSource({"Kept": letters(2)}), into="One", whole=True)

@@ -89,25 +89,29 @@ async def _plan(hands: Hands, account: Account, source: Source, options: Options
     found, left = await hands.reading.run(source.folders)
     for each in left:
         report.leave(each)
-    chosen = [folder for folder in found if _is_chosen("/".join(folder.levels), options)]
     existing = await hands.transactions.database.read("import", stored.list_txn, account.id)
-    uses = {mailbox.special_use: mailbox.name for mailbox in existing if mailbox.special_use and not options.into}
+    mapping = options.by_use and not options.into
+    uses = {mailbox.special_use: mailbox.name for mailbox in existing if mailbox.special_use and mapping}
     named: list[tuple[Folder, str]] = []
-    for folder in chosen:
+    for folder in found:
         try:
-            named.append((folder, _target(folder, uses if options.by_use else {}, options)))
+            named.append((folder, _target(folder, uses, options)))
         except MailError as error:
-            report.leave(Left(folder.place, str(error)))
-    names = folders.without_conflicts(name for _, name in named)
+            if _is_chosen(folder, options):
+                report.leave(Left(folder.place, str(error)))
+    # Of all folders, so that the name of one does not hang on which others are brought this time.
+    names = folders.without_conflicts((name for _, name in named), uses.values())
     tasks = []
     for (folder, _), target in zip(named, names, strict=True):
-        task = await _task(hands, account, source, options, report, folder, target)
+        chosen = _is_chosen(folder, options)
+        task = await _task(hands, account, source, options, report, folder, target) if chosen else None
         if task is not None:
             tasks.append(task)
     return tasks
 
 
-def _is_chosen(name: str, options: Options) -> bool:
+def _is_chosen(folder: Folder, options: Options) -> bool:
+    name = "/".join(folder.levels)
     if options.only and not any(fnmatchcase(name, pattern) for pattern in options.only):
         return False
     return not any(fnmatchcase(name, pattern) for pattern in options.without)
