@@ -27,6 +27,10 @@ log = Logger()
 _ENTRY_OCTETS: Final = 300
 _BLOCK_OCTETS: Final = 4096
 
+# Uses between two halvings of their counts, and the highest count. About 2 MB of names at most.
+_USES_COUNTED: Final = 16_384
+_USES_MOST: Final = 15
+
 _SHELVES: Final = 16
 _NAME: Final = re.compile(r"[0-9a-f]{32}-[0-9a-f-]{36}-\d{1,6}(\.new-[0-9a-f]{8})?\Z")
 _CHECKSUM_OCTETS: Final = 4
@@ -40,12 +44,20 @@ def cache_name(ref: BlobRef, frame: int) -> str:
 
 
 class MemoryCache:
-    """The most recently used pieces, `bound` octets in all and none over an eighth of it. For the reactor's thread."""
+    """The pieces in use, `bound` octets in all and none over an eighth of it. For the reactor's thread.
+
+    A piece that is new lives among the newest, an eighth of the bound. When it is pushed out there it takes the place
+    of the least recently used only if those were used once, or less often lately than itself: whoever reads a mailbox
+    once from end to end, however large, pushes out nothing that is read again and again.
+    """
 
     def __init__(self, bound: int) -> None:
         self._bound = bound
         self._octets = 0
-        self._pieces: OrderedDict[str, bytes] = OrderedDict()
+        self._new_octets = 0
+        self._new: OrderedDict[str, bytes] = OrderedDict()
+        self._proven: OrderedDict[str, bytes] = OrderedDict()
+        self._uses = _Uses()
         self._hits = CACHE_HITS.labels("memory", "hit")
         self._misses = CACHE_HITS.labels("memory", "miss")
 
@@ -60,27 +72,66 @@ class MemoryCache:
 
     def has(self, name: str) -> bool:
         """Whether the piece of that name is here. Does not count as its use."""
-        return name in self._pieces
+        return name in self._new or name in self._proven
 
     def get(self, name: str) -> bytes | None:
         """The piece of that name, or None."""
-        piece = self._pieces.get(name)
-        if piece is None:
-            self._misses.inc()
-            return None
-        self._pieces.move_to_end(name)
-        self._hits.inc()
-        return piece
+        self._uses.count(name)
+        for pieces in (self._proven, self._new):
+            piece = pieces.get(name)
+            if piece is not None:
+                pieces.move_to_end(name)
+                self._hits.inc()
+                return piece
+        self._misses.inc()
+        return None
 
     def put(self, name: str, piece: bytes) -> None:
-        """Keep `piece`, unless it is too large; the least recently used make room."""
-        if not self.admits(len(piece)) or name in self._pieces:
+        """Keep `piece`, unless it is too large; what is used least makes room."""
+        if not self.admits(len(piece)) or self.has(name):
             return
-        self._pieces[name] = piece
+        self._new[name] = piece
         self._octets += len(piece) + _ENTRY_OCTETS
-        while self._octets > self._bound:
-            _, old = self._pieces.popitem(last=False)
-            self._octets -= len(old) + _ENTRY_OCTETS
+        self._new_octets += len(piece) + _ENTRY_OCTETS
+        while self._new_octets > self._bound // 8:
+            name, piece = self._new.popitem(last=False)
+            self._new_octets -= len(piece) + _ENTRY_OCTETS
+            self._prove(name, piece)
+
+    def _prove(self, name: str, piece: bytes) -> None:
+        """Keep a piece that is new no longer, in place of others that are used less; or drop it."""
+        needed = self._octets - self._bound
+        enough = max(self._uses.of(name), 2)
+        victims: list[str] = []
+        for victim, old in self._proven.items():
+            if needed <= 0:
+                break
+            if self._uses.of(victim) >= enough:
+                self._octets -= len(piece) + _ENTRY_OCTETS
+                return
+            victims.append(victim)
+            needed -= len(old) + _ENTRY_OCTETS
+        for victim in victims:
+            self._octets -= len(self._proven.pop(victim)) + _ENTRY_OCTETS
+        self._proven[name] = piece
+
+
+class _Uses:
+    """How often names were used lately: counts that are halved now and then, so that none lives on old glory."""
+
+    def __init__(self) -> None:
+        self._counts: dict[str, int] = {}
+        self._since = 0
+
+    def count(self, name: str) -> None:
+        self._counts[name] = min(self._counts.get(name, 0) + 1, _USES_MOST)
+        self._since += 1
+        if self._since >= _USES_COUNTED:
+            self._since = 0
+            self._counts = {name: uses // 2 for name, uses in self._counts.items() if uses > 1}
+
+    def of(self, name: str) -> int:
+        return self._counts.get(name, 0)
 
 
 class DiskCache:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,43 @@ def test_memory_keeps_the_recently_used_within_its_bound() -> None:
     cache.put("k", b"k" * 700)
     assert [cache.get(key) is not None for key in "abck"] == [True, False, True, True]
     assert cache.octets == 10_000
+
+
+def read_through(cache: MemoryCache, keys: Iterable[str]) -> int:
+    """Ask for each piece and keep it where it was missing, as reading does; how many were there."""
+    hits = 0
+    for key in keys:
+        if cache.get(key) is None:
+            cache.put(key, bytes(700))
+        else:
+            hits += 1
+        assert cache.octets <= 100_000
+    return hits
+
+
+def test_reading_a_mailbox_once_pushes_nothing_out_that_is_read_again_and_again() -> None:
+    cache = MemoryCache(100_000)
+    hot = [f"hot {number}" for number in range(40)]
+    for _ in range(4):
+        read_through(cache, hot)
+    read_through(cache, (str(number) for number in range(2000)))
+    assert read_through(cache, hot) >= 38
+
+
+def test_reading_more_than_fits_again_and_again_finds_what_fits() -> None:
+    cache = MemoryCache(100_000)
+    rounds = [read_through(cache, (str(number) for number in range(400))) for _ in range(5)]
+    assert rounds[0] == 0
+    assert min(rounds[3:]) > 70
+
+
+def test_what_is_read_now_takes_the_place_of_what_was_read_long_ago() -> None:
+    cache = MemoryCache(100_000)
+    for era in range(3):
+        now = [f"{era} {number}" for number in range(80)]
+        for _ in range(600):
+            read_through(cache, now)
+        assert read_through(cache, now) == 80
 
 
 def test_memory_takes_nothing_too_large_and_nothing_twice() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 from lightmail.imap.fetch.plan import Plan
@@ -16,6 +16,21 @@ def answers(plan: Plan, window: Window) -> list[bytes]:
     form = plan.form
     columns = [item.column(window) for item in plan.items]
     return [form % row for row in zip(window.rows.seqs, *columns, strict=True)]
+
+
+def gathered(some: Iterable[bytes]) -> Iterator[bytes]:
+    """Answers put together to pieces, none of which holds a second copy of more than it must."""
+    held: list[bytes] = []
+    octets = 0
+    for answer in some:
+        held.append(answer)
+        octets += len(answer)
+        if octets >= PIECE_OCTETS:
+            yield from pieces(b"".join(held) if len(held) > 1 else answer)
+            held.clear()
+            octets = 0
+    if held:
+        yield b"".join(held)
 
 
 def pieces(octets: bytes) -> Iterator[bytes]:

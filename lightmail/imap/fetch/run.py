@@ -21,7 +21,7 @@ from lightmail.imap.commands import OK, SELECT, Command, Completion
 from lightmail.imap.fetch.items import Item, read_items
 from lightmail.imap.fetch.plan import STREAMED_OCTETS, Plan, batches, make_plan, windows
 from lightmail.imap.fetch.prefetch import Loaded, MessageWants, Range, load, message_wants, read_batch
-from lightmail.imap.fetch.render import answers, pieces
+from lightmail.imap.fetch.render import answers, gathered, pieces
 from lightmail.imap.fetch.sections import Section
 from lightmail.imap.fetch.upcoming import Upcoming
 from lightmail.imap.fetch.window import Window, chosen
@@ -171,7 +171,7 @@ class Fetch:
                 self._errors.append(Corruption())
 
     async def _send_window(self, window: Window) -> None:
-        for piece in pieces(b"".join(answers(self._plan, window))):
+        for piece in gathered(answers(self._plan, window)):
             await self._session.write(piece)
 
     # Octets of objects
