@@ -26,12 +26,19 @@ class Goal:
         return {"≤": value <= self.bound, "<": value < self.bound, "≥": value >= self.bound}[self.how]
 
 
+def _trips(figures: Figures, workload: str, target: str) -> float | None:
+    """Round trips, where the database is a process of its own; what it is asked once a second does not count."""
+    trips = figures.trips(workload, target)
+    apart = "mariadb" in figures.rows(workload, target)[0].cpu
+    return round(trips, 1) if trips is not None and apart else None
+
+
 _FIGURES: dict[str, Callable[[Figures, str, str], float | None]] = {
     "× CPU": Figures.cpu_ratio,
     "× sum": Figures.sum_ratio,
     "× rate": Figures.rate_ratio,
     "stall ms": Figures.stall_ms,
-    "trips": Figures.trips,
+    "trips": _trips,
     "wall ms": Figures.wall_ms,
     "ms": lambda figures, workload, target: figures.also(workload, target, "ms"),
     "MB": lambda figures, workload, target: figures.also(workload, target, "MB"),
@@ -41,17 +48,15 @@ _HALF = (
     "login, SELECT, logout",
     "FETCH header fields.*",
     "FETCH ENVELOPE.*",
-    "SEARCH SENTSINCE",
-    "SEARCH FROM SUBJECT",
+    "SEARCH SENTSINCE.*",
+    "SEARCH FROM SUBJECT.*",
 )
 _READING = (
     "SELECT(, cold)?",
     r"FETCH 1:\* \(UID FLAGS\).*",
     r"FETCH BODY\[\].*",
     "FETCH 64 KiB.*",
-    "SEARCH UNSEEN",
-    "SEARCH LARGER",
-    "SEARCH BODY",
+    "SEARCH (UNSEEN|LARGER|BODY).*",
     "POP3 .*",
 )
 _CHANGING = ("COPY of .*", "MOVE of .*", "EXPUNGE of .*")
@@ -84,7 +89,7 @@ def goal_table(figures: Figures, first: str) -> str:
     for workload in figures.workloads:
         goals = _goals_of(workload)
         cells = [_reached(figures, workload, target, goals) for target in ours]
-        if any(cells):
+        if any(cell.strip("–, ") for cell in cells):
             wanted = ", ".join(f"{goal.figure} {goal.how} {goal.bound:g}" for goal in goals)
             lines.append(f"| {workload} | {wanted} | " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"

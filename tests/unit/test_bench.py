@@ -98,8 +98,9 @@ def test_few_texts_have_the_needle() -> None:
 def test_what_was_wanted_stands_beside_what_was_reached_and_misses_are_bold() -> None:
     rows = [
         Row("STORE of one", "dovecot", 10, 1.0, {"": 1.0}),
-        Row("STORE of one", "ours", 10, 2.0, {"": 3.0, "mariadb": 3.0}, trips=3.0, stall=75),
+        Row("STORE of one", "ours", 10, 2.0, {"": 3.0, "mariadb": 3.0}, trips=3.004, stall=75),
         Row("EXISTS to an idle client", "ours", 10, 2.0, {}, also={"ms": 2.54}),
+        Row("idle connection", "ours", 10, 2.0, {}, also={"KiB": 3.0}),
         Row("login, SELECT, logout", "dovecot", 10, 1.0, {"": 1.0}),
         Row("login, SELECT, logout", "ours", 10, 0.5, {"": 0.5}),
     ]
