@@ -19,16 +19,19 @@ def answers(plan: Plan, window: Window) -> list[bytes]:
 
 
 def gathered(some: Iterable[bytes]) -> Iterator[bytes]:
-    """Answers put together to pieces, none of which holds a second copy of more than it must."""
+    """`pieces` of answers that are long: they are never all copied into one."""
     held: list[bytes] = []
     octets = 0
     for answer in some:
-        held.append(answer)
-        octets += len(answer)
-        if octets >= PIECE_OCTETS:
-            yield from pieces(b"".join(held) if len(held) > 1 else answer)
+        if held and octets + len(answer) > PIECE_OCTETS:
+            yield b"".join(held)
             held.clear()
             octets = 0
+        if len(answer) > PIECE_OCTETS:
+            yield from pieces(answer)
+        else:
+            held.append(answer)
+            octets += len(answer)
     if held:
         yield b"".join(held)
 

@@ -171,7 +171,8 @@ class Fetch:
                 self._errors.append(Corruption())
 
     async def _send_window(self, window: Window) -> None:
-        for piece in gathered(answers(self._plan, window)):
+        made = answers(self._plan, window)
+        for piece in gathered(made) if self._plan.sections else pieces(b"".join(made)):
             await self._session.write(piece)
 
     # Octets of objects
