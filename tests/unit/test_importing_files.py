@@ -9,7 +9,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
+from click.testing import CliRunner
 
+from lightmail.cli import cli
 from lightmail.jobs.importing.maildir import MaildirSource
 from lightmail.jobs.importing.mbox import MboxSource
 from lightmail.jobs.importing.mboxfile import parse, spans
@@ -227,3 +229,17 @@ def test_a_message_that_is_too_large_is_listed_and_never_read(tmp_path: Path) ->
 def test_flags_that_may_be_kept() -> None:
     given = [b"\\SEEN", b"\\Recent", b"\\Odd", b"$Label1", b"$label1", b"no space", b"", b"x" * 101, b"(", b"\xff"]
     assert kept_flags(given) == (b"\\Seen", b"$Label1")
+
+
+def test_arguments_that_cannot_be_used(tmp_path: Path) -> None:
+    path = str(put(tmp_path / "f", b""))
+
+    def told(*arguments: str) -> str:
+        done = CliRunner().invoke(cli, ["import", *arguments], env={"IMPORT_PASSWORD": None})
+        assert done.exit_code == 2
+        return done.output
+
+    assert "no time zone No/Where" in told("mbox", "ada@example.org", path, "--zone", "No/Where")
+    assert "--password-file" in told("imap", "ada@example.org", "imap.example.net")
+    assert "password is empty" in told("imap", "ada@example.org", "imap.example.net", "--password-file", path)
+    assert "does not exist" in told("maildir", "ada@example.org", str(tmp_path / "none"))
