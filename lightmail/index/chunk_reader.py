@@ -24,7 +24,7 @@ from lightmail.threads import BoundedPool
 
 log = Logger()
 
-# A column of a thousand values costs what reading some 50 of them from rows does. Of the objects that are asked for so
+# A column of two thousand values costs what reading some 60 of them from rows does. Of the objects that are asked for so
 # many stand for all, and a chunk is read where it has two of them or more.
 _SAMPLE: Final = 16
 # A store of objects that takes longer costs more time than it saves, and is left alone for a while.
