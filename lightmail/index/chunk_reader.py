@@ -24,8 +24,8 @@ from lightmail.threads import BoundedPool
 
 log = Logger()
 
-# A column of two thousand values costs what reading some 60 of them from rows does. Of the objects that are asked for so
-# many stand for all, and a chunk is read where it has two of them or more.
+# A column of two thousand values costs what reading some 60 of them from rows does. Of the objects that are asked for,
+# one in so many stands for all, and a chunk is read where it has two of those or more.
 _SAMPLE: Final = 16
 # A store of objects that takes longer costs more time than it saves, and is left alone for a while.
 _READ_SECONDS: Final = 5.0
