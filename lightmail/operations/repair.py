@@ -15,7 +15,7 @@ from lightmail.operations import collect
 from lightmail.operations.mailboxes import create_txn
 from lightmail.operations.outcome import Changed, Nothing
 from lightmail.operations.transactions import Transactions
-from lightmail.store import accounts, mailboxes, mending
+from lightmail.store import accounts, mailboxes, mending, messages, snapshots
 from lightmail.store.cursor import Cursor
 from lightmail.store.faults import Conflict, DuplicateKey
 
@@ -264,7 +264,10 @@ def _set_object_txn(cursor: Cursor, object_: ObjectId, truth: BlobRef) -> Change
 
 
 async def set_rendering(tx: Transactions, object_: ObjectId, rendering: Rendering) -> None:
-    """Let an object's rendering be this fresh one. Raises Unavailable."""
+    """Let an object's rendering be this fresh one. Raises Unavailable.
+
+    Mailboxes that have the object lose their snapshots, whose chunks may repeat what was wrong.
+    """
     await tx.commit("repair", _set_rendering_txn, object_, rendering, account=None)
 
 
@@ -273,6 +276,8 @@ def _set_rendering_txn(cursor: Cursor, object_: ObjectId, rendering: Rendering) 
         mending.set_rendering_txn(cursor, object_, rendering)
     except DuplicateKey:
         raise Conflict("twin") from None
+    cursor.execute(*messages.mailboxes_statement(object_))
+    cursor.script([each for row in cursor.fetchall() for each in snapshots.drop_statements(MailboxId(row[0]))])
     return Changed(None)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from lightmail.errors import NoSuchMailbox
-from lightmail.model import Fate, MailboxId
+from lightmail.model import Fate, MailboxId, ObjectId
 from lightmail.store import keywords as keyword_table
 from lightmail.store.cursor import Bulk, Cursor, Row, Statement
 from lightmail.store.faults import Forgotten
@@ -126,6 +126,11 @@ def changes_txn(cursor: Cursor, mailbox: MailboxId, since: int, keyword_version:
 def _uid(row: Row) -> int:
     uid: int = row[1]
     return uid
+
+
+def mailboxes_statement(object_: ObjectId) -> Statement:
+    """The statement whose rows are the mailboxes that have messages of an object, ascending."""
+    return "SELECT DISTINCT mailbox FROM messages WHERE object = %s ORDER BY mailbox", (object_,)
 
 
 # --- writes; the mailbox's row is locked ---

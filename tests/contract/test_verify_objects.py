@@ -215,6 +215,27 @@ def test_a_rendering_that_is_missing_or_differs_is_made_anew(scene: Scene) -> No
     scene.house.verify(deep=True, mending=True)
 
 
+def test_a_rendering_made_anew_takes_snapshots_with_it(scene: Scene) -> None:
+    """Their chunks may hold what was wrong."""
+    store = scene.house.store
+    (mailbox,) = {row[0] for row in store.rows("SELECT mailbox FROM messages WHERE object = %s", scene.object)}
+    store.execute(
+        "INSERT INTO snapshots (mailbox, account, object_key, octets, sha256, epoch, uidvalidity, modseq, messages,"
+        " written_at) SELECT id, account, %s, 1, %s, epoch, uidvalidity, highest_modseq, 1, 1 FROM mailboxes"
+        " WHERE id = %s",
+        b"indexes/00/x.index",
+        bytes(32),
+        mailbox,
+    )
+    in_use = "INSERT INTO snapshot_objects (object_key, mailbox, octets) VALUES (%s, %s, 1)"
+    store.execute(in_use, b"indexes/00/x.index", mailbox)
+    store.execute("UPDATE renderings SET envelope = x'00' WHERE object = %s", scene.object)
+    assert scene.house.verify(deep=True, mending=True)[0].clean
+    assert store.count("SELECT COUNT(*) FROM snapshots") == 0
+    assert store.count("SELECT COUNT(*) FROM snapshot_objects WHERE dropped_at = 0") == 0
+    store.execute("DELETE FROM snapshot_objects")
+
+
 def test_an_orphan_is_quarantined_and_never_deleted(scene: Scene) -> None:
     now_us = time.time_ns() // 1000
     old, young = new_key("zstd", now_us - 2 * DAY_US), new_key("zstd", now_us - DAY_US // 2)
