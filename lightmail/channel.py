@@ -26,6 +26,16 @@ LINGER_SECONDS: Final = 10.0
 ENDLESS_LINE_OCTETS: Final = 1 << 20
 
 
+def prompt_write(transport: Any) -> Callable[[bytes], None]:
+    """How to write what nothing follows for now: at once, where the transport itself can (`app.transports`).
+
+    What wraps a transport, as TLS does, hands on every attribute that it does not have, but what it wraps must never
+    be written to.
+    """
+    prompt = getattr(type(transport), "write_now", None)
+    return transport.write if prompt is None else partial(prompt, transport)
+
+
 class Closed(Exception):
     """The connection is gone; the conversation ends without another word."""
 
@@ -102,9 +112,7 @@ class Channel:
         self._for_line = False
         self._for_output = False
         self._timer: Timer | None = None
-        # The transport's own or none: what wraps one, such as TLS, hands on every other attribute of what is below it.
-        prompt = getattr(type(transport), "write_now", None)
-        self._write_now: Callable[[bytes], None] = transport.write if prompt is None else partial(prompt, transport)
+        self._write_now = prompt_write(transport)
         transport.registerProducer(self, True)
         # Only TCP has it. Replies are gathered here; the kernel gathering more would cost a delayed ACK, 40 ms.
         no_delay = getattr(transport, "setTcpNoDelay", None)

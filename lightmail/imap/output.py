@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -11,6 +9,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from lightmail import stalls
+from lightmail.channel import prompt_write
 
 
 class Disconnected(Exception):
@@ -31,9 +30,7 @@ class Output:
         self._drained: Deferred[None] | None = None
         self.paused = False
         self.lost = False
-        # The transport's own or none: what wraps one, such as TLS, hands on every other attribute of what is below it.
-        prompt = getattr(type(transport), "write_now", None)
-        self._write_now: Callable[[bytes], None] = transport.write if prompt is None else partial(prompt, transport)
+        self._write_now = prompt_write(transport)
         transport.registerProducer(self, True)
         # Only TCP has it. A response in two pieces would otherwise wait for the client's delayed ACK, 40 ms.
         no_delay = getattr(transport, "setTcpNoDelay", None)
