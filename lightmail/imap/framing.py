@@ -56,8 +56,10 @@ class Frame:
     @property
     def octets(self) -> int:
         """What the frame holds in memory; spools have a bound of their own."""
-        in_memory = (len(literal) for literal in self.literals if isinstance(literal, bytes))
-        return sum(map(len, self.texts)) + sum(in_memory)
+        octets = sum(map(len, self.texts))
+        if self.literals:
+            octets += sum(len(literal) for literal in self.literals if isinstance(literal, bytes))
+        return octets
 
     def close(self) -> None:
         """Give back the spools of a command that will not run, or has run."""
@@ -143,13 +145,11 @@ class Framer:
 
     def take(self) -> Frame | None:
         """The next complete or refused command; None while more octets, or an answer to `announced`, are needed."""
-        steps = self._STEPS
-        while True:
-            step = steps.get(self._state)
-            if step is None:
-                return self._finish() if self._state is _State.DONE else None
-            if not step(self):
+        while self._state is not _State.DONE:
+            step = self._STEPS.get(self._state)
+            if step is None or not step(self):
                 return None
+        return self._finish()
 
     def take_line(self) -> bytes | None:
         """The next line as such, without its CRLF: the client's part of AUTHENTICATE and IDLE. None: not here yet.

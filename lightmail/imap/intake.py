@@ -33,13 +33,14 @@ class Intake:
     :class:`~lightmail.imap.commands.Command`), so nothing is framed until `unbar`.
     """
 
-    __slots__ = ("_flushing", "_framer", "_octets", "_queue", "_reading", "_transport", "barred")
+    __slots__ = ("_flushing", "_framer", "_numbered", "_octets", "_queue", "_reading", "_transport", "barred")
 
     def __init__(self, transport: Any, bounds: Bounds) -> None:
         self._transport = transport
         self._framer = Framer(bounds)
         self._queue: list[Request] = []  # short, and a tenth of what an empty deque takes
         self._octets = 0
+        self._numbered = 0  # how many of the queue hold sequence numbers
         self._flushing = False
         self._reading = True
         self.barred = False
@@ -68,9 +69,7 @@ class Intake:
     @property
     def numbers_in_use(self) -> bool:
         """Whether a command that waits, framed or not, may hold sequence numbers."""
-        if self._framer.frame is not None or self._framer.buffered:
-            return True
-        return any(request.row is not None and request.row.uses_seqs for request in self._queue)
+        return self._numbered > 0 or self._framer.frame is not None or self._framer.buffered > 0
 
     def rebound(self, bounds: Bounds) -> None:
         """Other bounds from the next octets on."""
@@ -92,6 +91,7 @@ class Intake:
             request = Request(frame, table.COMMANDS)
             self._queue.append(request)
             self._octets += frame.octets
+            self._numbered += request.uses_seqs
             self.barred = frame.fatal or (request.row is not None and request.row.barrier)
 
     def next(self) -> Request | None:
@@ -100,6 +100,7 @@ class Intake:
             return None
         request = self._queue.pop(0)
         self._octets -= request.frame.octets
+        self._numbered -= request.uses_seqs
         return request
 
     def unbar(self) -> None:
@@ -126,7 +127,7 @@ class Intake:
         for request in self._queue:
             request.frame.close()
         self._queue.clear()
-        self._octets = 0
+        self._octets = self._numbered = 0
 
     async def admit(self, session: ImapServer) -> None:
         """Decide about the literal that the client has announced, and tell it to go on if it waits for that."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IPushProducer
@@ -10,6 +10,9 @@ from zope.interface import implementer
 
 from lightmail import stalls
 from lightmail.channel import prompt_write
+
+# Octets up to so many wait for what is written next, to be sent with it.
+_HELD_OCTETS: Final = 1 << 16
 
 
 class Disconnected(Exception):
@@ -23,11 +26,12 @@ class Output:
     ``paused``: the client has to read first. ``lost``: nothing more reaches it.
     """
 
-    __slots__ = ("_drained", "_transport", "_write_now", "lost", "paused")
+    __slots__ = ("_drained", "_held", "_transport", "_write_now", "lost", "paused")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
         self._drained: Deferred[None] | None = None
+        self._held = b""
         self.paused = False
         self.lost = False
         self._write_now = prompt_write(transport)
@@ -40,12 +44,19 @@ class Output:
     def write(self, data: bytes) -> None:
         """Hand octets to the transport. Whoever writes much must `drain` after each 64 KiB or so."""
         if not self.lost:
-            self._transport.write(data)
+            self._transport.write(self._with_held(data))
+
+    def hold(self, data: bytes) -> None:
+        """As `write`, of octets behind which more is written soon: short ones leave together with it."""
+        if self.lost or len(data) > _HELD_OCTETS:
+            self.write(data)
+        else:
+            self._held = self._with_held(data)
 
     def write_last(self, data: bytes) -> None:
         """As `write`, of octets behind which nothing comes for now: they leave at once, if none wait before them."""
         if not self.lost:
-            self._write_now(data)
+            self._write_now(self._with_held(data))
 
     async def drain(self) -> None:
         """Wait until the transport takes more; Disconnected when it never will."""
@@ -60,6 +71,8 @@ class Output:
         """Send what was written, then close; what is written from now on is dropped."""
         if self.lost:
             return
+        if self._held:
+            self.write(b"")
         self.lost = True
         self._wake()
         self._transport.unregisterProducer()
@@ -81,6 +94,12 @@ class Output:
         """The connection is lost."""
         self.lost = True
         self._wake()
+
+    def _with_held(self, data: bytes) -> bytes:
+        if not self._held:
+            return data
+        held, self._held = self._held, b""
+        return held + data
 
     def _wake(self) -> None:
         drained, self._drained = self._drained, None

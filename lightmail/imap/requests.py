@@ -36,6 +36,11 @@ class Request:
             self._start = match.end()
         self.row = rows.get(self.name)
 
+    @property
+    def uses_seqs(self) -> bool:
+        """Whether it holds sequence numbers, or its responses do."""
+        return self.row is not None and self.row.uses_seqs
+
     def arguments(self) -> Any:
         """What its row's parser makes of the arguments, which is done once. Raises what that raises."""
         if self._arguments is None and self.row is not None:

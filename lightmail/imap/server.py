@@ -136,6 +136,12 @@ class ImapServer(imap4.IMAP4Server):
         if self._output.paused or self._output.lost:
             await self._drain()
 
+    async def answer(self, data: bytes) -> None:
+        """As `write`, of octets behind which the command says no more: where they are few, its end leaves with them."""
+        self._output.hold(data)
+        if self._output.paused or self._output.lost:
+            await self._drain()
+
     async def sync(self, may_expunge: bool, *, with_uids: bool = True) -> Updates:
         """Tell the client what has changed in the selected mailbox: EXPUNGE where it may be, EXISTS, RECENT, FETCH.
 
@@ -377,9 +383,8 @@ class ImapServer(imap4.IMAP4Server):
         """Untagged changes go before the tagged response, which stands whether or not they can be had just now."""
         if self.mbox is None:
             return
-        row = request.row
         try:
-            await self.sync(may_expunge=not ((row is not None and row.uses_seqs) or self._intake.numbers_in_use))
+            await self.sync(may_expunge=not (request.uses_seqs or self._intake.numbers_in_use))
         except NoSuchMailbox:
             self._last_words = b"The selected mailbox has been deleted"
         except MailError as error:

@@ -8,6 +8,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Final
 
 from lightmail.errors import MailError
+from lightmail.index.view import NOTHING
 from lightmail.operations.select import claim_recent
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ async def announce(
     if view.unannounced and not selected.read_only:
         await _claim(session, selected)
     updates = view.updates(may_expunge)
-    if updates:
+    if updates is not NOTHING and updates:
         for piece in _pieces(updates, index.keywords, selected.read_only, with_uids):
             await session.write(piece)
     return updates

@@ -42,6 +42,8 @@ class Rows:
 
     def part(self, start: int, stop: int) -> Rows:
         """The messages at positions `start` to `stop` of these."""
+        if start == 0 and stop >= len(self.uids):
+            return self
         cut = slice(start, stop)
         return Rows(
             self.seqs[cut],

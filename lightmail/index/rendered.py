@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final, Generic, TypeAlias, TypeVar
 
 import zstandard
+from prometheus_client import Counter
 
 from lightmail.index.chunk_reader import ChunkReader, worthwhile
 from lightmail.index.chunks import ENVELOPES, HEADERS, PARTS, SEARCH, ChunkRef
@@ -27,6 +29,11 @@ _AT_ONCE: Final = 500
 _SHELF_OCTETS: Final = 500
 
 _Read: TypeAlias = Callable[[Cursor, Account, Sequence[ObjectId]], dict[ObjectId, T]]
+
+
+@cache
+def _counter(label: str, result: str) -> Counter:
+    return CACHE_HITS.labels(label, result)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +130,10 @@ class RenderedCache:
 
         `following` names objects that will be asked for next: where the database must be asked, it is for them, too.
         """
+        here = self._found((_REFS.name, account.id), objects)
+        if len(here) == len(objects):
+            _counter(_REFS.label, "hit").inc(len(objects))
+            return here
         if following is not None and not self._has(_REFS, account, objects):
             await self._get(_REFS, account, [*objects, *following()], ())
         return await self._get(_REFS, account, objects, ())
@@ -145,11 +156,11 @@ class RenderedCache:
         place = (kind.name, account.id)
         found = self._found(place, objects)
         if len(found) == len(objects):
-            CACHE_HITS.labels(kind.label, "hit").inc(len(objects))
+            _counter(kind.label, "hit").inc(len(objects))
             return found
         missing: Sequence[ObjectId] = self._promote(kind, place, objects, found)
-        CACHE_HITS.labels(kind.label, "hit").inc(len(found))
-        CACHE_HITS.labels(kind.label, "miss").inc(len(missing))
+        _counter(kind.label, "hit").inc(len(found))
+        _counter(kind.label, "miss").inc(len(missing))
         if chunks and self._reader is not None:
             missing = await self._from_chunks(kind, place, missing, found, chunks)
         era = self._era

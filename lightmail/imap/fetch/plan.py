@@ -15,6 +15,7 @@ from lightmail.imap.fetch.sections import Section
 from lightmail.mime.fields import FieldList
 
 ITEMS_MAX: Final = 64
+_RENDERED: Final = Needs.STRUCTURE | Needs.HEADER | Needs.FIELDS
 
 # Messages rendered in one go: about 64 KiB of what the index answers, and one query's worth of renderings. A message
 # may have a mebibyte of header or structure, and hardly more than it has octets, so these are bounded as well.
@@ -35,7 +36,8 @@ class Plan:
     """How to answer a FETCH.
 
     ``form`` is the format of one answer, for the sequence number and then the items' columns. ``lists`` are the field
-    lists whose answers are wanted whole. ``sections`` are those that come from objects.
+    lists whose answers are wanted whole. ``sections`` are those that come from objects. ``rendered`` is how many items
+    are made from renderings, ``metadata`` whether anything is read but the index and objects.
     """
 
     items: tuple[Item, ...]
@@ -44,6 +46,8 @@ class Plan:
     sections: tuple[Section, ...]
     sets_seen: bool
     form: bytes
+    rendered: int
+    metadata: bool
 
     def with_flags(self) -> Plan:
         """The plan that tells the flags too: they have changed by the FETCH itself."""
@@ -72,15 +76,19 @@ def make_plan(items: Iterable[Item], with_uid: bool = False) -> Plan:
         ),
         sets_seen=any(item.sets_seen for item in chosen.values()),
         form=b"* %d FETCH (" + b" ".join(chosen) + b")\r\n",
+        rendered=sum(bool(item.needs & _RENDERED) for item in chosen.values()),
+        metadata=bool(needs & ~Needs.OBJECT),
     )
 
 
 def windows(plan: Plan, octets: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Cut messages of `octets` into runs (start, stop) to render in one go."""
+    if len(octets) == 1:
+        yield 0, 1
+        return
     most = INDEX_MESSAGES if plan.needs is Needs.INDEX else RENDERED_MESSAGES
     # Each rendered item may repeat most of what was rendered.
-    rendered = sum(bool(item.needs & (Needs.STRUCTURE | Needs.HEADER | Needs.FIELDS)) for item in plan.items)
-    bound = RENDERED_OCTETS // max(rendered, 1)
+    bound = RENDERED_OCTETS // max(plan.rendered, 1)
     for start in range(0, len(octets), most):
         part = octets[start : start + most]
         if plan.needs is Needs.INDEX or sum(part) <= bound:
@@ -92,4 +100,6 @@ def windows(plan: Plan, octets: Sequence[int]) -> Iterator[tuple[int, int]]:
 
 def batches(octets: Sequence[int]) -> Iterator[tuple[int, int]]:
     """Cut messages that cost `octets` to hold into runs (start, stop) to read in one go, those to stream apart."""
+    if len(octets) == 1:
+        return iter(((0, 1),))
     return runs(octets, most_octets=HELD_OCTETS, most=BATCH_MESSAGES)

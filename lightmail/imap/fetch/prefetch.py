@@ -15,8 +15,10 @@ from lightmail.model import BlobRef, ObjectId
 
 if TYPE_CHECKING:
     from lightmail.imap.services import ImapServices
+    from lightmail.index.chunks import ChunkRef
     from lightmail.index.columns import Rows
     from lightmail.index.mailbox import MailboxIndex
+    from lightmail.index.rendered import RenderedCache
     from lightmail.model import Account
     from lightmail.objects.ahead import Ahead, Following
 
@@ -35,7 +37,7 @@ class Loaded:
     missing: list[int]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class MessageWants:
     """What one message's sections want of its object.
 
@@ -79,11 +81,33 @@ async def load(
     `following` names objects whose octets will be wanted next; their places are asked for along with those.
     """
     window = Window(rows, index.keywords.text)
-    needs, rendered, chunks = plan.needs, services.rendered, index.chunk_refs
     objects = rows.objects
     read: list[Mapping[ObjectId, object]] = []
     parts: Mapping[ObjectId, bytes] = {}
     refs: Mapping[ObjectId, BlobRef] = {}
+    if plan.metadata:
+        parts = await _load_metadata(services.rendered, account, plan, window, index.chunk_refs, read)
+    if plan.sections:
+        refs = await services.rendered.refs(account, objects, following)
+        read.append(refs)
+    missing: list[int] = []
+    if any(len(found) < len(objects) for found in read):
+        present = [at for at, of in enumerate(objects) if all(of in found for found in read)]
+        missing = sorted(set(rows.uids).difference(rows.uids[at] for at in present))
+        window.rows = chosen(rows, present)
+    return Loaded(window, _wants(plan.sections, window.rows, refs, parts), missing)
+
+
+async def _load_metadata(
+    rendered: RenderedCache,
+    account: Account,
+    plan: Plan,
+    window: Window,
+    chunks: Sequence[ChunkRef],
+    read: list[Mapping[ObjectId, object]],
+) -> Mapping[ObjectId, bytes]:
+    """Put into `window` what `plan` needs of renderings, and into `read` what was read; the packed parts."""
+    needs, objects = plan.needs, window.rows.objects
     if Needs.STRUCTURE in needs:
         window.structures = await rendered.envelopes(account, objects, chunks)
         read.append(window.structures)
@@ -93,18 +117,11 @@ async def load(
     for fields in plan.lists:
         window.answers[fields] = await rendered.answers(account, objects, fields, chunks)
         read.append(window.answers[fields])
-    if Needs.PARTS in needs:
-        parts = await rendered.parts(account, objects, chunks)
-        read.append(parts)
-    if Needs.OBJECT in needs:
-        refs = await rendered.refs(account, objects, following)
-        read.append(refs)
-    missing: list[int] = []
-    if any(len(found) < len(objects) for found in read):
-        present = [at for at, of in enumerate(objects) if all(of in found for found in read)]
-        missing = sorted(set(rows.uids).difference(rows.uids[at] for at in present))
-        window.rows = chosen(rows, present)
-    return Loaded(window, _wants(plan.sections, window.rows, refs, parts), missing)
+    if Needs.PARTS not in needs:
+        return {}
+    parts = await rendered.parts(account, objects, chunks)
+    read.append(parts)
+    return parts
 
 
 def _wants(

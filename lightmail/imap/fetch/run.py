@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from array import array
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Final, cast
 
@@ -126,6 +126,7 @@ class Fetch:
         self._plan = plan
         self._upcoming = Upcoming(session, selected, plan)
         self._turn = Turn(session.services.database.reactor)
+        self._send = session.write
         self._errors: list[MailError] = []
 
     def failure(self, by_uid: bool) -> MailError | None:
@@ -141,6 +142,8 @@ class Fetch:
     async def send(self, rows: Rows) -> None:
         """Send what can be had of `rows`."""
         plan, session, upcoming = self._plan, self._session, self._upcoming
+        if len(rows) == 1:
+            self._send = session.answer
         if plan.sections:
             self._selected.trail.went(rows)
         for start, stop in windows(plan, rows.octets):
@@ -173,18 +176,18 @@ class Fetch:
     async def _send_window(self, window: Window) -> None:
         made = answers(self._plan, window)
         for piece in gathered(made) if self._plan.sections else pieces(b"".join(made)):
-            await self._session.write(piece)
+            await self._send(piece)
 
     # Octets of objects
 
     async def _send_octets(self, loaded: Loaded) -> None:
-        wants, rows = loaded.wants, loaded.window.rows
+        wants = loaded.wants
         for start, stop in batches([message.octets for message in wants]):
-            batch, part = wants[start:stop], rows.part(start, stop)
+            batch, window = wants[start:stop], loaded.window.part(start, stop)
             if batch[0].large:
-                await self._send_large(replace(loaded.window, rows=part), batch[0])
+                await self._send_large(window, batch[0])
             else:
-                await self._send_batch(replace(loaded.window, rows=part), batch)
+                await self._send_batch(window, batch)
 
     async def _send_batch(self, window: Window, wants: Sequence[MessageWants]) -> None:
         """Messages whose octets are held in memory together."""
@@ -200,11 +203,13 @@ class Fetch:
         except MailError as error:
             self._errors.append(error)
             return None
-        good = [at for at, octets in enumerate(read) if not isinstance(octets, MailError)]
         columns = [octets for octets in read if not isinstance(octets, MailError)]
-        self._errors += [octets for octets in read if isinstance(octets, MailError)]
-        cuts = {section: [octets[at] for octets in columns] for at, section in enumerate(sections)}
-        return replace(window, rows=chosen(window.rows, good), cuts=cuts)
+        if len(columns) < len(read):
+            self._errors += [octets for octets in read if isinstance(octets, MailError)]
+            good = [at for at, octets in enumerate(read) if not isinstance(octets, MailError)]
+            window.rows = chosen(window.rows, good)
+        window.cuts = {section: [octets[at] for octets in columns] for at, section in enumerate(sections)}
+        return window
 
     async def _send_large(self, window: Window, wants: MessageWants) -> None:
         """One message with sections that are sent while they are read."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from lightmail.imap.fetch.sections import Section
@@ -30,6 +30,11 @@ class Window:
     headers: Mapping[ObjectId, tuple[bytes, bytes]] = field(default_factory=dict)
     answers: dict[FieldList, Mapping[ObjectId, bytes]] = field(default_factory=dict)
     cuts: Mapping[Section, Sequence[bytes | None]] = field(default_factory=dict)
+
+    def part(self, start: int, stop: int) -> Window:
+        """The window of the messages at positions `start` to `stop`: itself, where those are all."""
+        rows = self.rows.part(start, stop)
+        return self if rows is self.rows else replace(self, rows=rows)
 
 
 def chosen(rows: Rows, positions: Sequence[int]) -> Rows:
