@@ -285,7 +285,8 @@ async def find(
         recent=whole.recent,
         flag_mask=selected.index.keywords.mask,
     )
-    marks = await search(criteria, scope, ServiceSources(services, selected.account, whole), turn)
+    sources = ServiceSources(services, selected.account, whole, selected.index.chunk_refs)
+    marks = await search(criteria, scope, sources, turn)
     return list(compress(columns.uids if by_uid else range(1, whole.count + 1), marks))
 
 

@@ -14,6 +14,7 @@ from lightmail.mime.text import searchable
 
 if TYPE_CHECKING:
     from lightmail.imap.services import ImapServices
+    from lightmail.index.chunks import ChunkRef
     from lightmail.index.view import Whole
     from lightmail.model import Account, BlobRef, ObjectId
     from lightmail.store.blobs import SearchColumns
@@ -24,12 +25,16 @@ _TEXT_OCTETS: Final = 4 << 20
 
 
 class ServiceSources:
-    """Reads rows, renderings and objects of one mailbox. Text is decoded and compared in the objects' threads."""
+    """Reads rows, renderings and objects of one mailbox, and of renderings first what `chunks` have.
 
-    def __init__(self, services: ImapServices, account: Account, whole: Whole) -> None:
+    Text is decoded and compared in the objects' threads.
+    """
+
+    def __init__(self, services: ImapServices, account: Account, whole: Whole, chunks: Sequence[ChunkRef]) -> None:
         self._services = services
         self._account = account
         self._whole = whole
+        self._chunks = chunks
         self._pool = services.spools.pool
 
     async def sent_days(self) -> Sequence[int]:
@@ -38,11 +43,11 @@ class ServiceSources:
 
     async def columns(self, objects: Sequence[ObjectId]) -> Mapping[ObjectId, SearchColumns]:
         """The columns rendered at delivery."""
-        return await self._services.rendered.search_columns(self._account, objects)
+        return await self._services.rendered.search_columns(self._account, objects, self._chunks)
 
     async def headers(self, objects: Sequence[ObjectId]) -> Mapping[ObjectId, tuple[bytes, bytes]]:
         """Header blocks and their packed field offsets."""
-        return await self._services.rendered.headers(self._account, objects)
+        return await self._services.rendered.headers(self._account, objects, self._chunks)
 
     async def containing(self, objects: Sequence[ObjectId], text: str, or_header: bool) -> set[ObjectId]:
         """Those whose decoded text parts (`or_header`: or header) contain `text`, which is folded."""
@@ -53,7 +58,7 @@ class ServiceSources:
         left = [of for of in objects if of not in found]
         if not left:
             return found
-        parts = await self._services.rendered.parts(self._account, left)
+        parts = await self._services.rendered.parts(self._account, left, self._chunks)
         refs = await self._services.rendered.refs(self._account, left)
         texts = [(of, refs[of], list(_texts(refs[of], parts[of]))) for of in left if of in refs and of in parts]
         costs = [sum(last - first for first, last, _ in pieces) for _, _, pieces in texts]
