@@ -36,6 +36,16 @@ def prompt_write(transport: Any) -> Callable[[bytes], None]:
     return transport.write if prompt is None else partial(prompt, transport)
 
 
+def prompt_push(transport: Any) -> Callable[[], None]:
+    """How to have sent what waits, without a turn of the reactor: does nothing where the transport itself cannot."""
+    push = getattr(type(transport), "push", None)
+    return _nothing if push is None else partial(push, transport)
+
+
+def _nothing() -> None:
+    pass
+
+
 class Closed(Exception):
     """The connection is gone; the conversation ends without another word."""
 

@@ -31,6 +31,12 @@ class _Prompt(_Base):
         if rest:
             self.write(rest)
 
+    def push(self) -> None:
+        """Send what waits, as the reactor would in its next turn; a producer that was paused goes on if all is sent."""
+        if self.connected and not self.disconnecting and not self.TLS:
+            # Where the connection turns out to be lost, the reactor finds out in its own time.
+            self.doWrite()
+
 
 class TcpTransport(_Prompt, tcp.Server):
     """What a listening TCP port makes for each client."""

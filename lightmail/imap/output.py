@@ -9,7 +9,7 @@ from twisted.internet.interfaces import IPushProducer
 from zope.interface import implementer
 
 from lightmail import stalls
-from lightmail.channel import prompt_write
+from lightmail.channel import prompt_push, prompt_write
 
 # Octets up to so many wait for what is written next, to be sent with it.
 _HELD_OCTETS: Final = 1 << 16
@@ -26,7 +26,7 @@ class Output:
     ``paused``: the client has to read first. ``lost``: nothing more reaches it.
     """
 
-    __slots__ = ("_drained", "_held", "_transport", "_write_now", "lost", "paused")
+    __slots__ = ("_drained", "_held", "_push", "_transport", "_write_now", "lost", "paused")
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
@@ -35,6 +35,7 @@ class Output:
         self.paused = False
         self.lost = False
         self._write_now = prompt_write(transport)
+        self._push = prompt_push(transport)
         transport.registerProducer(self, True)
         # Only TCP has it. A response in two pieces would otherwise wait for the client's delayed ACK, 40 ms.
         no_delay = getattr(transport, "setTcpNoDelay", None)
@@ -45,6 +46,9 @@ class Output:
         """Hand octets to the transport. Whoever writes much must `drain` after each 64 KiB or so."""
         if not self.lost:
             self._transport.write(self._with_held(data))
+            if self.paused:
+                # The kernel has room for it, as a rule: then nobody waits a turn of the reactor for nothing.
+                self._push()
 
     def hold(self, data: bytes) -> None:
         """As `write`, of octets behind which more is written soon: short ones leave together with it."""

@@ -34,6 +34,7 @@ from lightmail.imap.sync import announce
 from lightmail.imap.tokens import Bad
 from lightmail.index.view import NOTHING
 from lightmail.peers import is_loopback
+from lightmail.turns import Turn
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -313,6 +314,7 @@ class ImapServer(imap4.IMAP4Server):
         """Run what is queued, one at a time, and decide about literals once nothing is queued before them."""
         self._serving = True
         intake = self._intake
+        turn = Turn(self.services.database.reactor)
         try:
             while self.state != "logout":
                 request = intake.next()
@@ -326,6 +328,7 @@ class ImapServer(imap4.IMAP4Server):
                     break
                 intake.advance()
                 intake.regulate(busy=True)
+                await turn.offer()
         except Disconnected:
             pass
         except Exception:

@@ -13,6 +13,7 @@ from twisted.internet import reactor
 from twisted.internet.protocol import Factory, Protocol
 
 from lightmail.app.sockets import bind_tcp, bind_unix, listen
+from lightmail.imap.output import Output
 from tests.support.reactor import call, run
 
 
@@ -102,3 +103,80 @@ def test_a_client_that_has_gone_is_noticed_as_ever(door: Door) -> None:
     until(lambda: call(lambda: door.transport.write_now(bytes(1000))) is None and door.lost)
     call(lambda: door.transport.write_now(b"to nobody"))
     assert door.lost == 1
+
+
+def test_what_waits_is_sent_when_pushed(door: Door) -> None:
+    def say() -> bytes:
+        door.transport.write(b"written")
+        door.transport.push()
+        return door.client.recv(100)
+
+    assert call(say) == b"written"
+
+
+def test_pushed_octets_come_once_and_in_order(door: Door) -> None:
+    pieces = [bytes([65 + k]) * 1_000_000 for k in range(9)]
+
+    def say() -> None:
+        for piece in pieces:
+            door.transport.write(piece)
+            door.transport.push()
+
+    call(say)
+    got = bytearray()
+    while len(got) < 9_000_000:
+        got += door.client.recv(1 << 20)
+    assert got == b"".join(pieces)
+
+
+def test_pushing_to_a_client_that_has_gone_does_nothing(door: Door) -> None:
+    door.client.close()
+
+    def say() -> None:
+        door.transport.write(bytes(1000))
+        door.transport.push()
+
+    until(lambda: call(say) is None and door.lost)
+    call(say)
+    assert door.lost == 1
+
+
+def test_whoever_writes_much_goes_on_at_once_while_the_kernel_takes_it(door: Door) -> None:
+    def say() -> tuple[bool, bytes]:
+        output = Output(door.transport)
+        output.write(bytes(70_000))
+        return output.paused, door.client.recv(70_000)
+
+    paused, got = call(say)
+    assert not paused
+    while len(got) < 70_000:
+        got += door.client.recv(70_000)
+    assert got == bytes(70_000)
+
+
+def test_whoever_writes_more_than_the_kernel_takes_is_told_to_wait(door: Door) -> None:
+    def say() -> bool:
+        output = Output(door.transport)
+        output.write(bytes(20_000_000))
+        return output.paused
+
+    assert call(say)
+
+
+@pytest.mark.parametrize("end", ["write", "write_last", "close"])
+def test_what_is_held_leaves_before_what_comes_next(door: Door, end: str) -> None:
+    def say() -> None:
+        output = Output(door.transport)
+        output.hold(b"held ")
+        output.hold(b"longer ")
+        if end == "close":
+            output.close()
+        else:
+            getattr(output, end)(b"last")
+
+    call(say)
+    wanted = b"held longer " + (b"" if end == "close" else b"last")
+    got = b""
+    while len(got) < len(wanted):
+        got += door.client.recv(100)
+    assert got == wanted

@@ -188,6 +188,7 @@ class Fetch:
                 await self._send_large(window, batch[0])
             else:
                 await self._send_batch(window, batch)
+            await self._turn.offer()
 
     async def _send_batch(self, window: Window, wants: Sequence[MessageWants]) -> None:
         """Messages whose octets are held in memory together."""
