@@ -87,6 +87,13 @@ class Maildrop:
         """The messages that are not marked as deleted."""
         return (position for position in range(len(self._uids)) if position not in self._deleted)
 
+    async def whole(self, position: int, most: int) -> bytes | None:
+        """A message's octets, where they are no more than `most` and SMALL_OCTETS; else None. Raises MailError."""
+        if self.sizes[position] > min(most, SMALL_OCTETS):
+            return None
+        in_order, self._last_read = position == self._last_read + 1, position
+        return await self._small(position, await self._ref(position), in_order)
+
     async def chunks(self, position: int) -> AsyncGenerator[bytes, None]:
         """A message's octets. Raises MailError."""
         in_order, self._last_read = position == self._last_read + 1, position

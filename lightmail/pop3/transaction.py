@@ -53,7 +53,14 @@ async def _uidl(session: Pop3Server, arguments: list[bytes]) -> None:
 
 async def _retr(session: Pop3Server, arguments: list[bytes]) -> None:
     position = _position(session.drop, arguments[0])
-    await _send_message(session, position, b"+OK %d octets\r\n" % session.drop.sizes[position], None)
+    answer = b"+OK %d octets\r\n" % session.drop.sizes[position]
+    whole = await session.drop.whole(position, _OCTETS)
+    if whole is None:
+        await _send_message(session, position, answer, None)
+        return
+    stuffer = Stuffer()
+    session.send(b"".join((answer, stuffer.feed(whole), stuffer.end())))
+    await session.drained()
 
 
 async def _top(session: Pop3Server, arguments: list[bytes]) -> None:
