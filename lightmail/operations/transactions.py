@@ -5,7 +5,8 @@ new connection inserts the same id: a duplicate key means that it was committed,
 no answer to that leaves the transient answer, never a blind retry (P8).
 
 One that may be repeated, because twice has the outcome of once, inserts nothing and is run again. The first still holds
-its locks until it is committed or never will be, so the two cannot overtake each other.
+its locks until it is committed or never will be, so the two cannot overtake each other. Nor does any insert an id where
+no answer to COMMIT can be lost, which is SQLite's case: there would never be a question that the id answers.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from lightmail.model import AccountId, MailboxId
 from lightmail.operations.outcome import Changed, Nothing, RunAgain
 from lightmail.operations.queue import Ticket, Turn, WriteQueue
 from lightmail.store import epochs, ledger
-from lightmail.store.cursor import Cursor, Statement
+from lightmail.store.cursor import Cursor
 from lightmail.store.database import ATTEMPTS, RETRY_SECONDS, Database, pause_seconds
 from lightmail.store.faults import CommitUnknown, Conflict, DuplicateKey, OlderEpoch
 
@@ -224,14 +225,12 @@ class Transactions:
         failures = 0
         uncertain: Mapping[MailboxId, int] = {}
         while True:
-            operation = b"" if repeatable else _new_operation_id()
-            guard = None
-            if operation:
-                guard = ledger.operation_statement(operation, min(births, default=None), max(births, default=None))
+            operation = b"" if repeatable or self.database.knows_commits else _new_operation_id()
+            guarded = partial(_guarded, operation, births, works)
             try:
                 if works[0].make is not None:
-                    return await self.database.attempt_after(works[0].prepare, name, partial(_guarded, guard, works))
-                return await self.database.attempt(name, partial(_guarded, guard, works))
+                    return await self.database.attempt_after(works[0].prepare, name, guarded)
+                return await self.database.attempt(name, guarded)
             except Nothing as nothing:
                 # Nothing is left to do where a transaction was committed whose answer was lost.
                 return Changed([nothing.value], uncertain)
@@ -285,10 +284,14 @@ class Transactions:
         raise Unavailable
 
 
-def _guarded(guard: Statement | None, works: list[_Work], cursor: Cursor) -> Changed[Sequence[Any]]:
+def _guarded(operation: bytes, births: Sequence[int], works: list[_Work], cursor: Cursor) -> Changed[Sequence[Any]]:
+    """Run the works' function after what guards it: the operation id, if there is one, and the database's clock."""
     points.reached("transaction-begun")
-    if guard is not None:
+    if operation:
+        guard = ledger.operation_statement(operation, min(births, default=None), max(births, default=None))
         cursor.first(*guard, _check_guard)
+    elif births and not ledger.in_time_txn(cursor, min(births), max(births)):
+        raise ClockApart
     changed = works[0].batch(cursor, [work.item for work in works])
     points.reached("rows-written")
     return changed

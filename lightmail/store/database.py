@@ -59,6 +59,8 @@ class Database(ABC):
     dialect: ClassVar[str]
     # Transactions of one kind that are worth running at once: one that commits while the next gathers and runs.
     groups: ClassVar[int] = 2
+    # Whether what became of a COMMIT is always known, so that `attempt` never raises CommitUnknown.
+    knows_commits: ClassVar[bool] = False
 
     def __init__(self, *, connections: int, reactor: Any) -> None:
         self.connections = connections

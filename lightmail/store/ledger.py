@@ -13,11 +13,13 @@ from lightmail.store.sqltext import NOW_US
 # no row for orphans, so no row may come later than that; a clock that is wrong by more is an operator's matter.
 CLOCK_TOLERANCE_US: Final = 3_600_000_000
 
-_INSERT_OPERATION: Final = f"INSERT INTO operations (id, committed_at) VALUES (%s, {NOW_US})"  # noqa: S608
-_INSERT_OPERATION_IN_TIME: Final = (
-    f"INSERT INTO operations (id, committed_at) SELECT %s, {NOW_US} FROM store"  # noqa: S608
-    f" WHERE id = 1 AND ABS({NOW_US} - %s) <= {CLOCK_TOLERANCE_US} AND ABS({NOW_US} - %s) <= {CLOCK_TOLERANCE_US}"
+_IN_TIME: Final = (
+    f" FROM store WHERE id = 1 AND ABS({NOW_US} - %s) <= {CLOCK_TOLERANCE_US}"
+    f" AND ABS({NOW_US} - %s) <= {CLOCK_TOLERANCE_US}"
 )
+_INSERT_OPERATION: Final = f"INSERT INTO operations (id, committed_at) VALUES (%s, {NOW_US})"  # noqa: S608
+_INSERT_OPERATION_IN_TIME: Final = f"INSERT INTO operations (id, committed_at) SELECT %s, {NOW_US}{_IN_TIME}"
+_BORN_IN_TIME: Final = f"SELECT 1{_IN_TIME}"
 
 
 def operation_statement(operation: bytes, oldest_us: int | None, newest_us: int | None) -> Statement:
@@ -29,6 +31,12 @@ def operation_statement(operation: bytes, oldest_us: int | None, newest_us: int 
     if oldest_us is None or newest_us is None:
         return _INSERT_OPERATION, (operation,)
     return _INSERT_OPERATION_IN_TIME, (operation, oldest_us, newest_us)
+
+
+def in_time_txn(cursor: Cursor, oldest_us: int, newest_us: int) -> bool:
+    """Whether the database's own clock is within an hour of both births: for writes that leave no operation id."""
+    cursor.execute(_BORN_IN_TIME, (oldest_us, newest_us))
+    return cursor.fetchone() is not None
 
 
 def settle_txn(cursor: Cursor, operation: bytes) -> None:

@@ -68,6 +68,8 @@ class SqliteDatabase(Database):
     dialect = "sqlite"
     # There is one writer: a second group would only wait for it, and be smaller than it could be.
     groups = 1
+    # It is made in this very process: it has returned or failed, or nobody is left to ask.
+    knows_commits = True
 
     def __init__(self, config: DatabaseConfig, *, reactor: Any) -> None:
         super().__init__(connections=config.pool_size, reactor=reactor)

@@ -226,6 +226,15 @@ def test_a_birth_an_hour_off_the_database_s_clock_is_refused(store: Store, hours
     assert run(append(store.tx, account, inbox, [NewMessage(blob(born_us=near), NONE, NOW_US)])).uids == [1]
 
 
+def test_an_operation_leaves_its_id_where_the_answer_to_its_commit_can_be_lost(store: Store) -> None:
+    account = store.account()
+    inbox = store.mailbox(account).id
+    before = store.count("SELECT COUNT(*) FROM operations")
+    run(append(store.tx, account, inbox, [NewMessage(blob(), NONE, NOW_US)]))
+    left = store.count("SELECT COUNT(*) FROM operations") - before
+    assert left == (0 if store.database.dialect == "sqlite" else 1)
+
+
 def test_locks_are_given_up_before_a_transaction_is_tried_again(maria: Store) -> None:
     account = maria.account()
     first, second = (maria.mailbox(account, name).id for name in ("INBOX", "Sent"))
