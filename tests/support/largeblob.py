@@ -12,6 +12,7 @@ from collections.abc import Iterator
 
 from twisted.internet import reactor
 
+from lightmail.arenas import share_arenas
 from lightmail.config import S3Config, StorageConfig
 from lightmail.model import BlobRef, MailboxId
 from lightmail.objects.backends import open_store
@@ -55,7 +56,8 @@ async def there_and_back(blobs: Blobs, spools: Spools, octets: int) -> None:
 
 
 def main(driver: str, directory: str, mebibytes: str, *s3: str) -> None:
-    """Warm up with a message of some kilobytes, then measure the large one."""
+    """Warm up with a message of some kilobytes, then measure the large one, with memory shared as a server does."""
+    share_arenas()
     config = S3Config(endpoint=s3[0], bucket=s3[1], access_key=s3[2], secret_key=s3[3]) if s3 else None
     store = open_store(StorageConfig(driver=driver, path=f"{directory}/objects"), config)
     store.check()
