@@ -88,15 +88,15 @@ def test_databases_that_do_not_serve(production: MailServer) -> None:
 def test_grants_that_do_not_suffice(production: MailServer) -> None:
     config = config_of(production).database
     with mariadb.server().connect() as admin, admin.cursor() as cursor:
-        cursor.execute("CREATE USER reader@localhost IDENTIFIED BY 'r'")
-        cursor.execute(f"GRANT SELECT ON `{config.database}`.* TO reader@localhost")
+        cursor.execute("CREATE USER auditor@localhost IDENTIFIED BY 'r'")
+        cursor.execute(f"GRANT SELECT ON `{config.database}`.* TO auditor@localhost")
     try:
-        reader = replace(config, user="reader", password="r")
-        found = verdicts(list(databases.look(replace(config_of(production), database=reader))))
+        auditor = replace(config, user="auditor", password="r")
+        found = verdicts(list(databases.look(replace(config_of(production), database=auditor))))
         assert (found["grants"], found["schema"]) == (BAD, BAD)
     finally:
         with mariadb.server().connect() as admin, admin.cursor() as cursor:
-            cursor.execute("DROP USER reader@localhost")
+            cursor.execute("DROP USER auditor@localhost")
 
 
 def test_object_stores_that_do_not_serve(production: MailServer) -> None:
