@@ -66,6 +66,7 @@ def test_a_finding_is_a_line_and_status_1_and_json_on_request(server: MailServer
     assert server.cli("verify").returncode == 0
 
 
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupted_run_is_status_2_and_the_next_one_goes_on(server: MailServer) -> None:
     gone = {path: path.read_bytes() for path in objects(server)}
     for path in gone:
