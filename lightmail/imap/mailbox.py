@@ -125,7 +125,7 @@ class SelectedMailbox:
         if self.released:
             return
         self.released = True
-        self.ahead.clear()
+        self.ahead.close()
         if self._watch is not None:
             self._watch.close()
             self._watch = None

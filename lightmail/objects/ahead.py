@@ -39,12 +39,13 @@ class Room:
 
 
 class Ahead:
-    """The whole bodies that were read ahead for one session; each is given out once. `clear` it at the end."""
+    """The whole bodies that were read ahead for one session; each is given out once. `close` it at the end."""
 
-    __slots__ = ("_held", "_room")
+    __slots__ = ("_closed", "_held", "_room")
 
     def __init__(self, room: Room) -> None:
         self._room = room
+        self._closed = False
         self._held: dict[str, bytes] = {}
 
     def take(self, ref: BlobRef) -> bytes | None:
@@ -74,12 +75,16 @@ class Ahead:
         return list(chosen.values())
 
     def hold(self, ref: BlobRef, body: bytes) -> None:
-        """Hold the whole of a blob until it is asked for."""
-        if ref.key not in self._held:
+        """Hold the whole of a blob until it is asked for.
+
+        Not where the session has left while it was read, nor where others that were read meanwhile have the room.
+        """
+        if not self._closed and ref.key not in self._held and len(body) <= self._room.left:
             self._held[ref.key] = body
             self._room.held += len(body)
 
-    def clear(self) -> None:
-        """Hold nothing."""
+    def close(self) -> None:
+        """Hold nothing, from now on either."""
+        self._closed = True
         self._room.held -= sum(map(len, self._held.values()))
         self._held.clear()

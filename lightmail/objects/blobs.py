@@ -135,7 +135,7 @@ class Blobs:
         return self._reader.read(ref, 0, ref.octets)
 
     def ahead(self) -> Ahead:
-        """Where one session keeps what is read ahead for it; its to clear."""
+        """Where one session keeps what is read ahead for it; its to close."""
         return Ahead(self._room)
 
     @property

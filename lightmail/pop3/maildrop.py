@@ -117,7 +117,7 @@ class Maildrop:
         if not self._renewal.running:
             return
         self._renewal.stop()
-        self._ahead.clear()
+        self._ahead.close()
         self._refs.clear()
         try:
             await self._lease.release()

@@ -155,5 +155,20 @@ def test_what_is_read_ahead_is_bounded_for_one_and_for_all() -> None:
     assert two.choose([ref(300_000)], 0) == []  # and what leads elsewhere lets go of what was held
     assert one.take(refs[0]) == bytes(100_000)
     assert one.take(refs[0]) is None
-    one.clear()
+    one.close()
     assert room.held == 0
+
+
+def test_what_comes_late_is_not_held() -> None:
+    room = Room(150_000)
+    one, two = Ahead(room), Ahead(room)
+    refs = [ref(100_000), ref(100_000)]
+    # Both have chosen before either holds anything, and the first has left before it is read.
+    assert one.choose(refs[:1], 0) == refs[:1]
+    assert two.choose(refs[1:], 0) == refs[1:]
+    one.close()
+    one.hold(refs[0], bytes(100_000))
+    assert room.held == 0
+    two.hold(refs[1], bytes(100_000))
+    two.hold(refs[0], bytes(100_000))
+    assert room.held == 100_000
