@@ -16,6 +16,10 @@ class DuplicateKey(Exception):
     """A unique key is taken. The statement did nothing; the transaction is still open and usable."""
 
 
+class DuplicateColumn(Exception):
+    """The column that is to be added is there: an interrupted migration runs again."""
+
+
 class Conflict(Exception):
     """The transaction was certainly rolled back, through no fault of its own; the whole may run again.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from lightmail.errors import StartupError
 from lightmail.store.cursor import Cursor
+from lightmail.store.faults import DuplicateColumn
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ def apply_txn(cursor: Cursor, dialect: str, store_exists: Callable[[Cursor], boo
     applied = []
     for migration in migrations[version:]:
         for statement in migration.statements:
-            cursor.execute(statement)
+            with suppress(DuplicateColumn):  # ALTER TABLE … ADD COLUMN IF NOT EXISTS is MariaDB's alone
+                cursor.execute(statement)
         cursor.execute("UPDATE store SET schema_version = %s WHERE id = 1", (migration.version,))
         applied.append(migration.name)
     return applied
