@@ -3,6 +3,8 @@
 
 -- What a person is called, for address books and greetings.
 ALTER TABLE accounts ADD COLUMN full_name VARBINARY(320) NOT NULL DEFAULT '';
+-- Pages of a domain's accounts.
+ALTER TABLE accounts ADD INDEX accounts_of_domain (domain, address, deleted_at);
 
 -- origin: the address of the HTTP client, or `console`. domain 0: the server as a whole.
 ALTER TABLE audit_log ADD COLUMN origin VARBINARY(64) NOT NULL DEFAULT '';
@@ -50,9 +52,9 @@ CREATE TABLE IF NOT EXISTS processes (
     KEY processes_heartbeat (heartbeat_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
--- The sessions of client connections, as their processes reported them some seconds ago. end_requested_at 0: nobody wants
--- it ended.
+-- The sessions of client connections, as their processes reported them some seconds ago. account 0: none, as in LMTP.
 CREATE TABLE IF NOT EXISTS sessions (
+    id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     process BINARY(16) NOT NULL,
     session VARBINARY(64) NOT NULL,
     account BIGINT NOT NULL,
@@ -61,15 +63,28 @@ CREATE TABLE IF NOT EXISTS sessions (
     secure BIGINT NOT NULL,
     client VARBINARY(255) NOT NULL,
     opened_at BIGINT NOT NULL,
-    end_requested_at BIGINT NOT NULL DEFAULT 0,
-    PRIMARY KEY (process, session),
-    KEY sessions_account (account)
+    UNIQUE KEY sessions_session (process, session),
+    KEY sessions_account (account, id)
+) ENGINE=InnoDB DEFAULT CHARSET=binary;
+
+-- Who is to be disconnected, wherever he is: one session of a process, or (process '') all sessions of an account. Every
+-- process reads them; kept a day.
+CREATE TABLE IF NOT EXISTS session_ends (
+    id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    process VARBINARY(16) NOT NULL,
+    session VARBINARY(64) NOT NULL,
+    account BIGINT NOT NULL,
+    requested_at BIGINT NOT NULL,
+    KEY session_ends_requested (requested_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
 -- Long work that an administrator asked for. arguments, progress and result are JSON; state is a word: queued, running, done,
--- failed, cancelled, interrupted. Secrets are never in here. cancel_requested_at 0: nobody wants it cancelled.
+-- failed, cancelled, interrupted. Secrets are never in here. reference: random, made by who asks, by which the new row is found.
+-- process: who runs it, or who alone may, because it has a secret of it; NULL: anyone. cancel_requested_at 0: nobody wants it
+-- cancelled.
 CREATE TABLE IF NOT EXISTS jobs (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    reference BINARY(16) NOT NULL,
     kind VARBINARY(64) NOT NULL,
     domain BIGINT NOT NULL DEFAULT 0,
     requested_by VARBINARY(320) NOT NULL,
@@ -84,6 +99,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     finished_at BIGINT NOT NULL DEFAULT 0,
     heartbeat_at BIGINT NOT NULL DEFAULT 0,
     cancel_requested_at BIGINT NOT NULL DEFAULT 0,
+    UNIQUE KEY jobs_reference (reference),
     KEY jobs_state (state, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
@@ -112,10 +128,12 @@ CREATE TABLE IF NOT EXISTS calendars (
     description VARBINARY(1000) NOT NULL DEFAULT '',
     created_at BIGINT NOT NULL,
     deleted_at BIGINT NOT NULL DEFAULT 0,
-    UNIQUE KEY calendars_name (account, name, deleted_at)
+    UNIQUE KEY calendars_name (account, name, deleted_at),
+    KEY calendars_deleted (deleted_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
--- uid: the UID of RFC 5545. starts_us and ends_us span all recurrences; ends_us NULL: without end.
+-- uid: the UID of RFC 5545. starts_us and ends_us span all recurrences; ends_us NULL: without end. recurrence: JSON that tells
+-- the recurrences, so that no listing opens an object.
 CREATE TABLE IF NOT EXISTS calendar_events (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     calendar BIGINT NOT NULL,
@@ -129,11 +147,14 @@ CREATE TABLE IF NOT EXISTS calendar_events (
     ends_us BIGINT NULL,
     all_day BIGINT NOT NULL DEFAULT 0,
     recurring BIGINT NOT NULL DEFAULT 0,
+    recurrence MEDIUMBLOB NOT NULL,
     created_at BIGINT NOT NULL,
     updated_at BIGINT NOT NULL,
     deleted_at BIGINT NOT NULL DEFAULT 0,
     UNIQUE KEY calendar_events_uid (calendar, uid, deleted_at),
-    KEY calendar_events_starts (calendar, starts_us)
+    KEY calendar_events_starts (calendar, starts_us),
+    KEY calendar_events_deleted (deleted_at),
+    KEY calendar_events_object (object_key)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
 -- Every object under `calendars/`, from before it is put. dropped_at 0: an event refers to it; else since when none does, and
@@ -143,5 +164,6 @@ CREATE TABLE IF NOT EXISTS calendar_objects (
     account BIGINT NOT NULL,
     octets BIGINT NOT NULL,
     dropped_at BIGINT NOT NULL DEFAULT 0,
-    KEY calendar_objects_dropped (dropped_at)
+    KEY calendar_objects_dropped (dropped_at),
+    KEY calendar_objects_account (account)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;

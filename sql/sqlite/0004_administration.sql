@@ -3,6 +3,8 @@
 
 -- What a person is called, for address books and greetings.
 ALTER TABLE accounts ADD COLUMN full_name BLOB NOT NULL DEFAULT x'';
+-- Pages of a domain's accounts.
+CREATE INDEX IF NOT EXISTS accounts_of_domain ON accounts (domain, address, deleted_at);
 
 -- origin: the address of the HTTP client, or `console`. domain 0: the server as a whole.
 ALTER TABLE audit_log ADD COLUMN origin BLOB NOT NULL DEFAULT x'';
@@ -50,9 +52,9 @@ CREATE TABLE IF NOT EXISTS processes (
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS processes_heartbeat ON processes (heartbeat_at);
 
--- The sessions of client connections, as their processes reported them some seconds ago. end_requested_at 0: nobody wants
--- it ended.
+-- The sessions of client connections, as their processes reported them some seconds ago. account 0: none, as in LMTP.
 CREATE TABLE IF NOT EXISTS sessions (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
     process BLOB NOT NULL,
     session BLOB NOT NULL,
     account INTEGER NOT NULL,
@@ -60,16 +62,29 @@ CREATE TABLE IF NOT EXISTS sessions (
     address BLOB NOT NULL,
     secure INTEGER NOT NULL,
     client BLOB NOT NULL,
-    opened_at INTEGER NOT NULL,
-    end_requested_at INTEGER NOT NULL DEFAULT 0,
-    PRIMARY KEY (process, session)
-) WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS sessions_account ON sessions (account);
+    opened_at INTEGER NOT NULL
+);
+CREATE UNIQUE INDEX IF NOT EXISTS sessions_session ON sessions (process, session);
+CREATE INDEX IF NOT EXISTS sessions_account ON sessions (account, id);
+
+-- Who is to be disconnected, wherever he is: one session of a process, or (process x'') all sessions of an account. Every
+-- process reads them; kept a day.
+CREATE TABLE IF NOT EXISTS session_ends (
+    id INTEGER PRIMARY KEY AUTOINCREMENT,
+    process BLOB NOT NULL,
+    session BLOB NOT NULL,
+    account INTEGER NOT NULL,
+    requested_at INTEGER NOT NULL
+);
+CREATE INDEX IF NOT EXISTS session_ends_requested ON session_ends (requested_at);
 
 -- Long work that an administrator asked for. arguments, progress and result are JSON; state is a word: queued, running, done,
--- failed, cancelled, interrupted. Secrets are never in here. cancel_requested_at 0: nobody wants it cancelled.
+-- failed, cancelled, interrupted. Secrets are never in here. reference: random, made by who asks, by which the new row is found.
+-- process: who runs it, or who alone may, because it has a secret of it; NULL: anyone. cancel_requested_at 0: nobody wants it
+-- cancelled.
 CREATE TABLE IF NOT EXISTS jobs (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
+    reference BLOB NOT NULL,
     kind BLOB NOT NULL,
     domain INTEGER NOT NULL DEFAULT 0,
     requested_by BLOB NOT NULL,
@@ -85,6 +100,7 @@ CREATE TABLE IF NOT EXISTS jobs (
     heartbeat_at INTEGER NOT NULL DEFAULT 0,
     cancel_requested_at INTEGER NOT NULL DEFAULT 0
 );
+CREATE UNIQUE INDEX IF NOT EXISTS jobs_reference ON jobs (reference);
 CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, id);
 
 -- Events on their way to [webhook] url: gone once taken there, or given up. next_at: not before; claimed_until: a process is
@@ -114,8 +130,10 @@ CREATE TABLE IF NOT EXISTS calendars (
     deleted_at INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX IF NOT EXISTS calendars_name ON calendars (account, name, deleted_at);
+CREATE INDEX IF NOT EXISTS calendars_deleted ON calendars (deleted_at);
 
--- uid: the UID of RFC 5545. starts_us and ends_us span all recurrences; ends_us NULL: without end.
+-- uid: the UID of RFC 5545. starts_us and ends_us span all recurrences; ends_us NULL: without end. recurrence: JSON that tells
+-- the recurrences, so that no listing opens an object.
 CREATE TABLE IF NOT EXISTS calendar_events (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     calendar INTEGER NOT NULL,
@@ -129,12 +147,15 @@ CREATE TABLE IF NOT EXISTS calendar_events (
     ends_us INTEGER NULL,
     all_day INTEGER NOT NULL DEFAULT 0,
     recurring INTEGER NOT NULL DEFAULT 0,
+    recurrence BLOB NOT NULL DEFAULT x'',
     created_at INTEGER NOT NULL,
     updated_at INTEGER NOT NULL,
     deleted_at INTEGER NOT NULL DEFAULT 0
 );
 CREATE UNIQUE INDEX IF NOT EXISTS calendar_events_uid ON calendar_events (calendar, uid, deleted_at);
 CREATE INDEX IF NOT EXISTS calendar_events_starts ON calendar_events (calendar, starts_us);
+CREATE INDEX IF NOT EXISTS calendar_events_deleted ON calendar_events (deleted_at);
+CREATE INDEX IF NOT EXISTS calendar_events_object ON calendar_events (object_key);
 
 -- Every object under `calendars/`, from before it is put. dropped_at 0: an event refers to it; else since when none does, and
 -- the collector is to delete it.
@@ -145,3 +166,4 @@ CREATE TABLE IF NOT EXISTS calendar_objects (
     dropped_at INTEGER NOT NULL DEFAULT 0
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS calendar_objects_dropped ON calendar_objects (dropped_at);
+CREATE INDEX IF NOT EXISTS calendar_objects_account ON calendar_objects (account);
