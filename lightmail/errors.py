@@ -209,6 +209,31 @@ class NoSuchAccount(MailError):
     text = "No such user here."
 
 
+class NoSuchDomain(NoSuchAccount):
+    """No domain of this name or id is served here."""
+
+    text = "There is no such domain."
+
+
+class NoSuchAlias(NoSuchAccount):
+    """No alias has this address, or not this target."""
+
+    text = "There is no such alias."
+
+
+class NoSuchAppPassword(NoSuchAccount):
+    """No app password has this id or name."""
+
+    text = "There is no such app password."
+
+
+class NoSuchSession(MailError):
+    """No session of this id is open, as far as processes have reported."""
+
+    http = 404
+    text = "There is no such session."
+
+
 class AccountDisabled(MailError):
     """The account exists, and its operator has disabled it."""
 

@@ -1,5 +1,5 @@
-"""Forgetting what nobody asks for any more: operation ids after a day, delivery digests after a week, events and the
-progress of a verification that nobody took up again after 30 days.
+"""Forgetting what nobody asks for any more: operation ids and wishes to end sessions after a day, delivery digests after
+a week, events and the progress of a verification that nobody took up again after 30 days.
 
 The collector does it where it runs (`jobs.garbage`); a server without one has `Housekeeping`.
 """
@@ -17,10 +17,16 @@ _DAY_US: Final = 86_400_000_000
 OPERATIONS_AGE_US: Final = _DAY_US
 DELIVERIES_AGE_US: Final = 7 * _DAY_US
 EVENTS_AGE_US: Final = 30 * _DAY_US
+SESSION_ENDS_AGE_US: Final = _DAY_US
 PROGRESS_AGE_US: Final = 30 * _DAY_US
 # Jobs that note their progress so that they can be taken up; others go on for ever, or clean up themselves.
 _RESUMABLE: Final = "verify"
-_AGES: Final = (("operations", OPERATIONS_AGE_US), ("deliveries", DELIVERIES_AGE_US), ("events", EVENTS_AGE_US))
+_AGES: Final = (
+    ("operations", OPERATIONS_AGE_US),
+    ("deliveries", DELIVERIES_AGE_US),
+    ("events", EVENTS_AGE_US),
+    ("session_ends", SESSION_ENDS_AGE_US),
+)
 # Small transactions: no writer waits long for one.
 _AT_ONCE: Final = 1000
 _INTERVAL_SECONDS: Final = 600.0

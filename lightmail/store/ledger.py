@@ -74,11 +74,15 @@ _OLD: Final = {
         f"SELECT happened_at FROM events WHERE happened_at < {NOW_US} - %s ORDER BY happened_at LIMIT %s",  # noqa: S608
         "DELETE FROM events WHERE happened_at <= %s",
     ),
+    "session_ends": (
+        f"SELECT requested_at FROM session_ends WHERE requested_at < {NOW_US} - %s ORDER BY requested_at LIMIT %s",  # noqa: S608
+        "DELETE FROM session_ends WHERE requested_at <= %s",
+    ),
 }
 
 
 def forget_txn(cursor: Cursor, table: str, older_than_us: int, limit: int) -> int:
-    """Delete about `limit` rows of ``operations``, ``deliveries`` or ``events`` above an age, the oldest; how many."""
+    """Delete about `limit` rows of a table above an age, the oldest; how many. The tables are those of `_OLD`."""
     find, delete = _OLD[table]
     cursor.execute(find, (older_than_us, limit))
     rows: Sequence[Row] = cursor.fetchall()
