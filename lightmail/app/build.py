@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -16,6 +15,8 @@ from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 
 from lightmail.app import bring_up, make_database_directory
+from lightmail.app.api import api_factory
+from lightmail.app.backends import Backends
 from lightmail.app.certificate import context, make_self_signed
 from lightmail.app.lifecycle import OrderedService, Part, Parts, service_part
 from lightmail.app.listeners import Listeners
@@ -58,32 +59,12 @@ from lightmail.store import accounts
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
-from lightmail.web import Readiness, make_site
+from lightmail.web.readiness import Readiness
 
 log = Logger()
 
 # What parts need beyond the time that sessions are given to end.
 _MARGIN_SECONDS: Final = 5.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Backends:
-    """What every protocol stands on."""
-
-    database: Database
-    transactions: Transactions
-    epochs: Epochs
-    notifier: Notifier
-    indexes: Indexes
-    roots: Roots | None
-    reader: ChunkReader
-    hints: CountedHints
-    objects: ObjectStore
-    pool: BoundedPool
-    blobs: Blobs
-    spools: Spools
-    authenticator: Authenticator
-    readiness: Readiness
 
 
 def make_service(config: Config, reactor: Any) -> OrderedService:
@@ -113,7 +94,7 @@ def make_service(config: Config, reactor: Any) -> OrderedService:
     return OrderedService(assemble, reactor, privileged=privileged, settle=lambda: drop(config.system))
 
 
-async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backends:
+async def _open_backends(config: Config, parts: Parts, reactor: Any) -> Backends:
     limits = config.limits
     make_database_directory(config.database)
     database = open_database(config.database, reactor=reactor)
@@ -143,13 +124,18 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
     poll = Poll(notifier, indexes.modseqs, reactor=reactor)
     await parts.start(service_part("notify", poll))
 
+    hashing = BoundedPool(
+        "passwords", limits.password_threads or os.cpu_count() or 1, limits.password_queue, reactor=reactor
+    )
+    await parts.start(_pool_part(hashing))
+
     async def ask_database() -> None:
         await database.read("ready", _ask_txn)
 
     async def ask_objects() -> None:
         await pool.run(store.size, "meta/probe")
 
-    return _Backends(
+    return Backends(
         database=database,
         transactions=transactions,
         epochs=epochs,
@@ -162,17 +148,14 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> _Backend
         pool=pool,
         blobs=_blobs(config, store, pool, writers),
         spools=spools,
-        authenticator=await _authenticator(config, parts, database, reactor),
+        hashing=hashing,
+        authenticator=_authenticator(config, hashing, database, reactor),
         readiness=Readiness({"database": ask_database, "objects": ask_objects}, reactor),
     )
 
 
-async def _authenticator(config: Config, parts: Parts, database: Database, reactor: Any) -> Authenticator:
+def _authenticator(config: Config, hashing: BoundedPool, database: Database, reactor: Any) -> Authenticator:
     limits = config.limits
-    hashing = BoundedPool(
-        "passwords", limits.password_threads or os.cpu_count() or 1, limits.password_queue, reactor=reactor
-    )
-    await parts.start(_pool_part(hashing))
     return Authenticator(
         lambda address: database.read("login", accounts.by_address_txn, address),
         hashing,
@@ -182,7 +165,7 @@ async def _authenticator(config: Config, parts: Parts, database: Database, react
     )
 
 
-async def _start_workers(config: Config, parts: Parts, backends: _Backends, reactor: Any) -> None:
+async def _start_workers(config: Config, parts: Parts, backends: Backends, reactor: Any) -> None:
     """What goes round in the background. It stops after the listeners."""
     quota = config.quota
     notice = await backends.spools.pool.run(read_notice, quota.warning_template)
@@ -216,7 +199,7 @@ async def _start_workers(config: Config, parts: Parts, backends: _Backends, reac
         await parts.start(Part("journal", journal.start, journal.stop, JOURNAL_STOP_SECONDS))
 
 
-def _collecting_part(config: Config, backends: _Backends, reactor: Any) -> Part:
+def _collecting_part(config: Config, backends: Backends, reactor: Any) -> Part:
     """The collector, or what of its work every server does."""
     if config.garbage is None:
         return service_part("housekeeping", Housekeeping(backends.database, reactor=reactor))
@@ -241,7 +224,7 @@ def _blobs(config: Config, store: ObjectStore, pool: BoundedPool, writers: Write
     )
 
 
-def _factories(config: Config, backends: _Backends, tls: Any, reactor: Any) -> dict[str, Any]:
+def _factories(config: Config, backends: Backends, tls: Any, reactor: Any) -> dict[str, Any]:
     """The factory of each configured service. IMAP and POP3 share the indexes."""
     factories: dict[str, Any] = {}
     limits, database = config.limits, backends.database
@@ -290,7 +273,7 @@ def _factories(config: Config, backends: _Backends, tls: Any, reactor: Any) -> d
         )
         factories["lmtp"] = LmtpFactory(lmtp)
     if config.api is not None:
-        factories["api"] = make_site(backends.readiness, reactor)
+        factories["api"] = api_factory(config, backends, reactor)
     return factories
 
 

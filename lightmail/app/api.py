@@ -1,0 +1,29 @@
+"""The HTTP listener's factory: the API over the server's backends."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from lightmail.app.backends import Backends
+from lightmail.config import Config
+from lightmail.web.api.services import ApiServices
+from lightmail.web.server import make_site
+
+
+def api_factory(config: Config, backends: Backends, reactor: Any) -> Any:
+    """The factory of the listener of ``[api]``."""
+    services = ApiServices(
+        config=config,
+        database=backends.database,
+        transactions=backends.transactions,
+        objects=backends.objects,
+        pool=backends.pool,
+        hashing=backends.hashing,
+        blobs=backends.blobs,
+        authenticator=backends.authenticator,
+        readiness=backends.readiness,
+        started_us=time.time_ns() // 1000,
+        reactor=reactor,
+    )
+    return make_site(services)

@@ -1,0 +1,41 @@
+"""What every protocol of a running server stands on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from lightmail.auth.login import Authenticator
+from lightmail.index.chunk_reader import ChunkReader
+from lightmail.index.loading import Roots
+from lightmail.index.registry import Indexes
+from lightmail.jobs.epochs import Epochs
+from lightmail.jobs.journal.service import CountedHints
+from lightmail.notify.hints import Notifier
+from lightmail.objects.backends import ObjectStore
+from lightmail.objects.blobs import Blobs
+from lightmail.objects.spool import Spools
+from lightmail.operations.transactions import Transactions
+from lightmail.store.database import Database
+from lightmail.threads import BoundedPool
+from lightmail.web.readiness import Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """The backends, open. `pool` has the threads for objects and files, `hashing` those for passwords."""
+
+    database: Database
+    transactions: Transactions
+    epochs: Epochs
+    notifier: Notifier
+    indexes: Indexes
+    roots: Roots | None
+    reader: ChunkReader
+    hints: CountedHints
+    objects: ObjectStore
+    pool: BoundedPool
+    blobs: Blobs
+    spools: Spools
+    hashing: BoundedPool
+    authenticator: Authenticator
+    readiness: Readiness

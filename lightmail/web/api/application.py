@@ -1,0 +1,130 @@
+"""The routes of the API, made of the table: each request is authenticated, read, carried out, answered and logged."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from klein import Klein
+from klein.resource import KleinResource
+from twisted.internet.defer import CancelledError
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from werkzeug.exceptions import HTTPException, MethodNotAllowed
+
+from lightmail.errors import MailError, ServerBug
+from lightmail.operations.tokens import TokenUse
+from lightmail.web.api.endpoints import Endpoint
+from lightmail.web.api.problems import Problem, of_mail_error
+from lightmail.web.api.replies import send, send_problem
+from lightmail.web.api.requests import read_call
+from lightmail.web.api.services import ApiServices
+from lightmail.web.api.tokens import Tokens
+from lightmail.web.http import BoundedRequest
+
+log = Logger()
+
+_VARIABLE = re.compile(r"\{([a-z_]+)\}")
+
+
+class _Resource(KleinResource):  # type: ignore[misc]
+    """Klein's resource, for requests whose method and path it can read."""
+
+    def render(self, request: Any) -> Any:
+        """Route the request; what cannot be a route's path is no page."""
+        if not (_is_text(request.method) and all(_is_text(part) for part in request.postpath)):
+            send_problem(request, Problem(404, "no_such_page", "There is no such page."))
+            request.finish()
+            return 1
+        return super().render(request)
+
+
+def make_resource(endpoints: Sequence[Endpoint], services: ApiServices) -> Any:
+    """The resource that serves the endpoints."""
+    app = Klein()
+    app.url_map.merge_slashes = False
+    use = TokenUse(services.transactions, services.reactor)
+    tokens = Tokens(
+        services.config.api.token if services.config.api else "", use, services.config.limits.trusted_networks
+    )
+    for endpoint in endpoints:
+        rule = _VARIABLE.sub(r"<\1>", endpoint.path)
+        name = f"{endpoint.method} {endpoint.path}"
+        app.route(rule, methods=[endpoint.method], endpoint=name, strict_slashes=True)(
+            _handler(endpoint, tokens, services)
+        )
+    app.handle_errors(HTTPException)(_no_route)
+    return _Resource(app)
+
+
+def _handler(endpoint: Endpoint, tokens: Tokens, services: ApiServices) -> Callable[..., Awaitable[None]]:
+    """What Klein calls for an endpoint's requests."""
+
+    async def handle(request: BoundedRequest, **variables: str) -> None:
+        try:
+            caller = await tokens.caller(request, endpoint)
+            request.caller = caller.actor.name
+            call = read_call(request, endpoint, variables, caller.actor, services)
+            await send(request, endpoint, await endpoint.run(call), services.reactor)
+        except CancelledError:
+            request.channel.forceAbortClient() if request.channel else None
+        except Exception as error:
+            _fail(request, error)
+        if endpoint.scope is not None:
+            _note(request)
+
+    return handle
+
+
+def _fail(request: BoundedRequest, error: Exception) -> None:
+    """Answer what was raised; a bug is logged, and its text goes nowhere else."""
+    if isinstance(error, Problem):
+        problem = error
+    elif isinstance(error, MailError):
+        problem = of_mail_error(error)
+    else:
+        log.failure(
+            "{method} {path} failed", method=_shown(request.method), path=_shown(request.path), session=request.id
+        )
+        problem = of_mail_error(ServerBug())
+    if request.startedWriting:
+        # An answer that was begun cannot become another one: the client sees that it is not whole.
+        request.channel.transport.abortConnection()  # type: ignore[union-attr]
+        return
+    send_problem(request, problem)
+
+
+def _no_route(request: BoundedRequest, failure: Failure) -> None:
+    """Answer a path that no endpoint has, or not by this method."""
+    error = failure.value
+    if isinstance(error, MethodNotAllowed):
+        allowed = ", ".join(sorted(error.valid_methods or ()))
+        problem = Problem(405, "method_not_allowed", f"This page has only {allowed}.", headers={"Allow": allowed})
+    else:
+        problem = Problem(404, "no_such_page", "There is no such page.")
+    send_problem(request, problem)
+    _note(request)
+
+
+def _note(request: BoundedRequest) -> None:
+    log.info(
+        "{caller} {method} {path} {status}",
+        caller=request.caller or "nobody",
+        method=_shown(request.method),
+        path=_shown(request.path),
+        status=request.code,
+        session=request.id,
+    )
+
+
+def _shown(octets: bytes) -> str:
+    return octets[:200].decode("utf-8", "backslashreplace")
+
+
+def _is_text(octets: bytes) -> bool:
+    try:
+        octets.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

@@ -1,0 +1,135 @@
+"""From an endpoint's answer to the octets of a response."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+from urllib.parse import quote
+
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.internet.interfaces import IPushProducer
+from zope.interface import implementer
+
+from lightmail.web.api import pages
+from lightmail.web.api.endpoints import Answer, Endpoint, Nothing, Octets, Page
+from lightmail.web.api.problems import CONTENT_TYPE, Problem
+from lightmail.web.http import BoundedRequest
+
+# A client that takes nothing of an answer for so long is cut off.
+_READING_SECONDS: Final = 60.0
+
+
+async def send(request: BoundedRequest, endpoint: Endpoint, answer: Answer, reactor: Any) -> None:
+    """Write an answer, as fast as the client takes it; the request is finished by the caller."""
+    if isinstance(answer, Nothing):
+        _begin(request, 204, None, None)
+    elif isinstance(answer, Octets):
+        await _send_octets(request, endpoint, answer, reactor)
+    elif isinstance(answer, Page):
+        after = None if answer.next_cursor is None else pages.encoded(answer.next_cursor)
+        document = {"items": answer.items, "next_cursor": after, "total": answer.total}
+        _send_json(request, endpoint.status, "application/json", document)
+    else:
+        _send_json(request, answer.status or endpoint.status, "application/json", answer.value)
+
+
+def send_problem(request: BoundedRequest, problem: Problem) -> None:
+    """Write a problem."""
+    for name, value in problem.headers.items():
+        request.setHeader(name.encode("ascii"), value.encode("ascii", "replace"))
+    _send_json(request, problem.status, CONTENT_TYPE, problem.document(request.id))
+
+
+def _send_json(request: BoundedRequest, status: int, kind: str, value: Any) -> None:
+    octets = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+    _begin(request, status, kind, len(octets))
+    request.write(octets)
+
+
+def _begin(request: BoundedRequest, status: int, kind: str | None, length: int | None) -> None:
+    request.setResponseCode(status)
+    headers: Mapping[str, str] = {
+        "Server": "LightMail",
+        "Cache-Control": "no-store",
+        "X-Content-Type-Options": "nosniff",
+        "X-Request-Id": request.id,
+    }
+    for name, value in headers.items():
+        request.setHeader(name.encode("ascii"), value.encode("ascii"))
+    if kind is not None:
+        request.setHeader(b"Content-Type", kind.encode("ascii"))
+    if length is not None:
+        request.setHeader(b"Content-Length", b"%d" % length)
+    if request.method == b"HEAD" or status == 204:
+        request.write(b"")
+
+
+async def _send_octets(request: BoundedRequest, endpoint: Endpoint, answer: Octets, reactor: Any) -> None:
+    body = answer.body
+    length = len(body) if isinstance(body, bytes) else answer.length
+    if answer.filename is not None:
+        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in answer.filename)
+        names = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(answer.filename, safe='')}"
+        request.setHeader(b"Content-Disposition", names.encode("ascii"))
+        # Whatever a browser takes it for, it runs nothing of it.
+        request.setHeader(b"Content-Security-Policy", b"sandbox; default-src 'none'")
+    _begin(request, endpoint.status, answer.content_type, length)
+    if isinstance(body, bytes):
+        request.write(body)
+    else:
+        await _send_pieces(request, body, reactor)
+
+
+async def _send_pieces(request: BoundedRequest, pieces: AsyncIterator[bytes], reactor: Any) -> None:
+    """Write pieces, each when the client has taken most of those before it."""
+    try:
+        if request.method == b"HEAD":
+            return
+        flow = _Flow()
+        request.registerProducer(flow, True)
+        try:
+            async for piece in pieces:
+                request.write(piece)
+                await flow.open(reactor)
+        finally:
+            request.unregisterProducer()
+    finally:
+        close = getattr(pieces, "aclose", None)
+        if close is not None:
+            await close()
+
+
+@implementer(IPushProducer)
+class _Flow:
+    """Whether the connection takes more at the moment."""
+
+    def __init__(self) -> None:
+        self._waiting: Deferred[None] | None = None
+        self._paused = False
+
+    def pauseProducing(self) -> None:
+        """Enough for now."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """Go on."""
+        self._paused = False
+        waiting, self._waiting = self._waiting, None
+        if waiting is not None:
+            waiting.callback(None)
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+        self.resumeProducing()
+
+    async def open(self, reactor: Any) -> None:
+        """Wait until the connection takes more. Raises CancelledError where the client takes nothing for a minute."""
+        if not self._paused:
+            return
+        self._waiting = Deferred()
+        try:
+            await self._waiting.addTimeout(_READING_SECONDS, reactor)
+        except DeferredTimeout:
+            raise CancelledError from None

@@ -1,0 +1,33 @@
+"""What endpoints work with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from lightmail.auth.login import Authenticator
+from lightmail.config import Config
+from lightmail.objects.backends import ObjectStore
+from lightmail.objects.blobs import Blobs
+from lightmail.operations.transactions import Transactions
+from lightmail.store.database import Database
+from lightmail.threads import BoundedPool
+from lightmail.web.readiness import Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class ApiServices:
+    """The parts of the server that endpoints call. `pool` has the threads for objects and files, `hashing` those for
+    passwords. `started_us` is when the process started."""
+
+    config: Config
+    database: Database
+    transactions: Transactions
+    objects: ObjectStore
+    pool: BoundedPool
+    hashing: BoundedPool
+    blobs: Blobs
+    authenticator: Authenticator
+    readiness: Readiness
+    started_us: int
+    reactor: Any

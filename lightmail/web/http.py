@@ -1,0 +1,181 @@
+"""What every HTTP listener of this server has: bounds on connections, on requests, and on the time they take to come.
+
+twisted.web bounds a request's line and header fields, and nothing else: a body goes to a file of any size, forms and
+multipart bodies are parsed before anybody has asked for them, and one octet a minute keeps a connection for ever.
+"""
+
+from __future__ import annotations
+
+import os
+from io import BytesIO
+from typing import Any, Final
+
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+from twisted.protocols.policies import WrappingFactory
+from twisted.web.http import HTTPChannel
+from twisted.web.server import Request, Site
+
+log = Logger()
+
+BODY_OCTETS: Final = 1 << 20
+# What all bodies that are being received or worked on may hold together.
+_BODIES_OCTETS: Final = 32 << 20
+# Within so many seconds a request has to be here whole, and the next one has to begin.
+_REQUEST_SECONDS: Final = 60
+# What of a body that is too big is still read and thrown away, so that the client reads the answer instead of a reset.
+_DISCARDED_OCTETS: Final = 8 << 20
+
+
+class BoundedChannel(HTTPChannel):
+    """A connection on which no request takes longer than a minute to arrive; in its own time to be answered."""
+
+    _deadline: IDelayedCall | None = None
+    _clock: Any = None
+
+    def connectionMade(self) -> None:
+        """Expect the first request."""
+        super().connectionMade()  # type: ignore[no-untyped-call]
+        self._expect()
+
+    def allContentReceived(self) -> None:
+        """A request is here whole."""
+        self._rest()
+        super().allContentReceived()  # type: ignore[no-untyped-call]
+
+    def requestDone(self, request: Any) -> None:
+        """A request has been answered: expect the next one."""
+        self._expect()
+        super().requestDone(request)  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Any) -> None:
+        """Nothing more is expected."""
+        self._rest()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    def _expect(self) -> None:
+        self._rest()
+        self._deadline = self.callLater(_REQUEST_SECONDS, self._too_slow)
+
+    def _rest(self) -> None:
+        if self._deadline is not None and self._deadline.active():
+            self._deadline.cancel()
+        self._deadline = None
+
+    def _too_slow(self) -> None:
+        assert self.transport is not None
+        self.transport.abortConnection()
+
+
+class BoundedRequest(Request):
+    """A request whose body stays in memory, up to a bound: beyond it, `too_big` is set and the body is thrown away.
+
+    Its `id` is what the answer, the log and the client can speak of it by.
+    """
+
+    too_big = False
+    crowded = False
+    _received = 0
+    _held = 0
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.id = os.urandom(8).hex()
+        self.caller = ""
+
+    def gotLength(self, length: int | None) -> None:
+        """The header is here; `length` is what the body will have, None for chunks that come."""
+        self.content = BytesIO()
+        self.too_big = length is not None and length > BODY_OCTETS
+
+    def handleContentChunk(self, data: bytes) -> None:
+        """A piece of the body has come."""
+        self._received += len(data)
+        site = self.channel.site  # type: ignore[union-attr]
+        self.too_big = self.too_big or self._received > BODY_OCTETS
+        if not (self.too_big or self.crowded):
+            self.crowded = not site.hold(len(data))
+            if not self.crowded:
+                self._held += len(data)
+                self.content.write(data)  # type: ignore[union-attr]
+                return
+        self._let_go()
+        if self._received > _DISCARDED_OCTETS:
+            self.channel.transport.abortConnection()  # type: ignore[union-attr]
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        """The request is here whole. Forms are not looked for: nothing here takes them."""
+        self.content.seek(0)  # type: ignore[union-attr]
+        self.method, self.uri, self.clientproto = command, path, version
+        self.path, _, self.query = path.partition(b"?")
+        self.args = {}
+        self.process()  # type: ignore[no-untyped-call]
+
+    def getRequestHostname(self) -> bytes:
+        """No page depends on what a client calls this host, and a router would stumble over some names."""
+        return b"localhost"
+
+    def finish(self) -> None:
+        """The answer has been written."""
+        self._let_go()
+        super().finish()  # type: ignore[no-untyped-call]
+
+    def connectionLost(self, reason: Any) -> None:
+        """The client is gone."""
+        self._let_go()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]
+
+    def body(self) -> bytes:
+        """The body."""
+        content: BytesIO = self.content  # type: ignore[assignment]
+        return content.getvalue()
+
+    def _let_go(self) -> None:
+        held, self._held = self._held, 0
+        if held and self.channel is not None:
+            self.channel.site.release(held)
+            self.content = BytesIO()
+
+
+class BoundedSite(Site):
+    """The factory of connections; it knows what the bodies of all requests hold together."""
+
+    noisy = False
+    displayTracebacks = False
+    protocol = BoundedChannel
+
+    def __init__(self, root: Any, reactor: Any) -> None:
+        super().__init__(root, requestFactory=BoundedRequest, timeout=_REQUEST_SECONDS, reactor=reactor)
+        self._held = 0
+
+    def hold(self, octets: int) -> bool:
+        """Whether there is room for so much more of a body; then it is taken."""
+        if self._held + octets > _BODIES_OCTETS:
+            return False
+        self._held += octets
+        return True
+
+    def release(self, octets: int) -> None:
+        """Give room back that `hold` has taken."""
+        self._held -= octets
+
+    def log(self, request: Any) -> None:
+        """No line of twisted.web's own: the API logs its requests itself, and probes ask every few seconds."""
+
+
+class _Bounded(WrappingFactory):
+    """Closes connections that are too many at once: they would take descriptors from the mail services."""
+
+    noisy = False
+
+    def __init__(self, site: Site, connections: int) -> None:
+        super().__init__(site)  # type: ignore[no-untyped-call]
+        self._connections = connections
+
+    def buildProtocol(self, addr: Any) -> Any:
+        return super().buildProtocol(addr) if len(self.protocols) < self._connections else None
+
+
+def bounded_site(root: Any, reactor: Any, connections: int = 200) -> Any:
+    """The factory of a listener that serves the resource `root` to so many connections at once."""
+    return _Bounded(BoundedSite(root, reactor), connections)
