@@ -103,12 +103,14 @@ CREATE TABLE IF NOT EXISTS jobs (
     KEY jobs_state (state, id)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 
--- Events on their way to [webhook] url: gone once taken there, or given up. next_at: not before; claimed_until: a process is
--- at it.
+-- Events on their way to [webhook] url: gone once taken there, kept for a while once given up. account: whose events are told
+-- in order; message: the id that the payload could not hold yet. next_at: not before; claimed_until: a process is at it.
 CREATE TABLE IF NOT EXISTS webhook_queue (
     id BIGINT NOT NULL AUTO_INCREMENT PRIMARY KEY,
     event_id BINARY(16) NOT NULL,
     kind VARBINARY(64) NOT NULL,
+    account BIGINT NULL,
+    message BIGINT NULL,
     payload MEDIUMBLOB NOT NULL,
     created_at BIGINT NOT NULL,
     attempts BIGINT NOT NULL DEFAULT 0,
@@ -116,7 +118,6 @@ CREATE TABLE IF NOT EXISTS webhook_queue (
     claimed_until BIGINT NOT NULL DEFAULT 0,
     failed_at BIGINT NOT NULL DEFAULT 0,
     last_error VARBINARY(255) NOT NULL DEFAULT '',
-    UNIQUE KEY webhook_queue_event (event_id),
     KEY webhook_queue_next (failed_at, next_at)
 ) ENGINE=InnoDB DEFAULT CHARSET=binary;
 

@@ -103,12 +103,14 @@ CREATE TABLE IF NOT EXISTS jobs (
 CREATE UNIQUE INDEX IF NOT EXISTS jobs_reference ON jobs (reference);
 CREATE INDEX IF NOT EXISTS jobs_state ON jobs (state, id);
 
--- Events on their way to [webhook] url: gone once taken there, or given up. next_at: not before; claimed_until: a process is
--- at it.
+-- Events on their way to [webhook] url: gone once taken there, kept for a while once given up. account: whose events are told
+-- in order; message: the id that the payload could not hold yet. next_at: not before; claimed_until: a process is at it.
 CREATE TABLE IF NOT EXISTS webhook_queue (
     id INTEGER PRIMARY KEY AUTOINCREMENT,
     event_id BLOB NOT NULL,
     kind BLOB NOT NULL,
+    account INTEGER NULL,
+    message INTEGER NULL,
     payload BLOB NOT NULL,
     created_at INTEGER NOT NULL,
     attempts INTEGER NOT NULL DEFAULT 0,
@@ -117,7 +119,6 @@ CREATE TABLE IF NOT EXISTS webhook_queue (
     failed_at INTEGER NOT NULL DEFAULT 0,
     last_error BLOB NOT NULL DEFAULT x''
 );
-CREATE UNIQUE INDEX IF NOT EXISTS webhook_queue_event ON webhook_queue (event_id);
 CREATE INDEX IF NOT EXISTS webhook_queue_next ON webhook_queue (failed_at, next_at);
 
 -- Calendars of accounts; their events' iCalendar texts are objects.
