@@ -234,6 +234,13 @@ class NoSuchSession(MailError):
     text = "There is no such session."
 
 
+class NoSuchQueuedEvent(MailError):
+    """No event with this id is on its way to the webhook, or was given up."""
+
+    http = 404
+    text = "There is no such event in the queue."
+
+
 class AccountDisabled(MailError):
     """The account exists, and its operator has disabled it."""
 

@@ -91,6 +91,25 @@ QUOTA_WARNINGS: Final = Counter(
 QUOTA_REFUSALS: Final = Counter(
     "lightmail_quota_refusals", "Accounts refused a message for want of room, by way.", ["way"], registry=REGISTRY
 )
+WEBHOOK_EVENTS: Final = Counter(
+    "lightmail_webhook_events",
+    "Events by what became of them: delivered to the receiver, repeated (a failed attempt that is made again), failed"
+    " (given up), or dropped because too many wait.",
+    ["result"],
+    registry=REGISTRY,
+)
+WEBHOOK_SECONDS: Final = Histogram(
+    "lightmail_webhook_seconds",
+    "Attempts to take an event to the receiver, until it answered.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+WEBHOOK_BACKLOG: Final = Gauge(
+    "lightmail_webhook_backlog",
+    "Events that wait for the receiver, or were given up, by state, counted up to 10,000.",
+    ["state"],
+    registry=REGISTRY,
+)
 COLLECTION_FROZEN: Final = Gauge(
     "lightmail_collection_frozen", "1 while garbage collection waits for `lightmail gc unfreeze`.", registry=REGISTRY
 )
