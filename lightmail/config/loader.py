@@ -19,6 +19,7 @@ from typing import Any, Final
 from lightmail.config.checks import check
 from lightmail.config.sections import (
     ApiConfig,
+    ClientsConfig,
     Config,
     DatabaseConfig,
     GarbageConfig,
@@ -33,6 +34,7 @@ from lightmail.config.sections import (
     StorageConfig,
     SystemConfig,
     TlsConfig,
+    WebhookConfig,
 )
 from lightmail.config.values import Setting, show
 from lightmail.errors import ConfigError
@@ -52,11 +54,13 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "garbage": GarbageConfig,
     "journal": JournalConfig,
     "quota": QuotaConfig,
+    "webhook": WebhookConfig,
+    "clients": ClientsConfig,
     "logging": LoggingConfig,
     "limits": LimitsConfig,
 }
 # These have defaults for every key and are there whether the file names them or not.
-_ALWAYS: Final = frozenset({"system", "database", "storage", "quota", "logging", "limits"})
+_ALWAYS: Final = frozenset({"system", "database", "storage", "quota", "webhook", "clients", "logging", "limits"})
 
 EMBEDDED: Final[dict[str, dict[str, str]]] = {
     "system": {"data_directory": "var"},
@@ -221,6 +225,8 @@ def _with_paths(config: Config) -> Config:
     tls = config.tls
     if tls is not None and (config.embedded or (tls.cert and tls.key)):
         tls = replace(tls, cert=at(tls.cert, "tls/cert.pem"), key=at(tls.key, "tls/key.pem"))
+    if tls is not None and tls.directory:
+        tls = replace(tls, directory=os.path.abspath(tls.directory))
     lmtp = config.lmtp
     if lmtp is not None and lmtp.socket:
         lmtp = replace(lmtp, socket=os.path.abspath(lmtp.socket))

@@ -19,6 +19,7 @@ from lightmail.config.values import (
     any_text,
     choice,
     endpoint,
+    event_kinds,
     flag,
     integer,
     mode,
@@ -27,8 +28,11 @@ from lightmail.config.values import (
     octets,
     optional_text,
     setting,
+    signing_secrets,
     text,
+    web_url,
 )
+from lightmail.model import EVENT_KINDS
 
 _PORT = integer(0, 65535)
 _COUNT = integer(1, 1_000_000)
@@ -105,10 +109,15 @@ class S3Config:
 
 @dataclass(frozen=True, slots=True)
 class TlsConfig:
-    """``[tls]``: PEM files, the certificate followed by its chain."""
+    """``[tls]``: PEM files, the certificate followed by its chain.
+
+    ``directory`` has a directory for each further certificate, with ``fullchain.pem`` and ``privkey.pem`` as certbot names
+    them; it is shown to clients that ask for a host that it names.
+    """
 
     cert: str = setting("", text)
     key: str = setting("", text)
+    directory: str = setting("", any_text)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +177,21 @@ class ApiConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ClientsConfig:
+    """``[clients]``: the servers that mail clients are told of. Empty and 0 mean `[system] hostname` and the ports that
+    this server listens on; a port is where TLS begins with the first octet. Sending is another server's, Postfix's."""
+
+    display_name: str = setting("", any_text)
+    imap_host: str = setting("", any_text)
+    imap_port: int = setting(0, _PORT)
+    pop3_host: str = setting("", any_text)
+    pop3_port: int = setting(0, _PORT)
+    smtp_host: str = setting("", any_text)
+    smtp_port: int = setting(587, integer(1, 65535))
+    smtp_security: str = setting("starttls", choice("tls", "starttls"))
+
+
+@dataclass(frozen=True, slots=True)
 class GarbageConfig:
     """``[garbage]``: the collector. Expunged mail can be restored for ``undelete_days``; an object that nothing refers
     to is kept ``grace_hours`` before it is first suspected."""
@@ -195,6 +219,24 @@ class QuotaConfig:
     warn_percent: int = setting(90, integer(0, 100))
     warning_template: str | None = setting(None, optional_text)
     check_seconds: int = setting(60, _SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class WebhookConfig:
+    """``[webhook]``: who is told of events, by POST requests to ``url``, and of which.
+
+    They are signed with each ``secret`` or, without one, with ``token``, which each carries. A receiver at a private
+    address needs ``allow_private``. While ``queue_events`` wait for it, new events are dropped.
+    """
+
+    enabled: bool = setting(False, flag)
+    url: str = setting("", web_url)
+    token: str = setting("", any_text, secret=True)
+    secret: str = setting("", signing_secrets, secret=True)
+    events: tuple[str, ...] = setting(EVENT_KINDS, event_kinds)
+    timeout_ms: int = setting(5000, integer(100, 60_000))
+    allow_private: bool = setting(False, flag)
+    queue_events: int = setting(1_000_000, integer(1, 1_000_000_000))
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +298,8 @@ class Config:
     garbage: GarbageConfig | None = None
     journal: JournalConfig | None = None
     quota: QuotaConfig = field(default_factory=QuotaConfig)
+    webhook: WebhookConfig = field(default_factory=WebhookConfig)
+    clients: ClientsConfig = field(default_factory=ClientsConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     source: str | None = None

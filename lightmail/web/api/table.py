@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from lightmail.web.api import status
+from lightmail.web.api import discovery, status
 from lightmail.web.api.endpoints import Endpoint
 
-ENDPOINTS: Final[tuple[Endpoint, ...]] = (*status.ENDPOINTS,)
+ENDPOINTS: Final[tuple[Endpoint, ...]] = (*status.ENDPOINTS, *discovery.ENDPOINTS)
