@@ -51,11 +51,11 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "pop3": Pop3Config,
     "lmtp": LmtpConfig,
     "api": ApiConfig,
+    "clients": ClientsConfig,
     "garbage": GarbageConfig,
     "journal": JournalConfig,
     "quota": QuotaConfig,
     "webhook": WebhookConfig,
-    "clients": ClientsConfig,
     "logging": LoggingConfig,
     "limits": LimitsConfig,
 }
