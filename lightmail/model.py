@@ -180,6 +180,18 @@ class StoredBlob:
     rendering: Rendering
 
 
+# What a webhook's receiver can be told of. Nothing finds viruses yet: the last kind is reserved for what will.
+EVENT_KINDS: Final[tuple[str, ...]] = (
+    "message.delivered",
+    "account.add",
+    "account.change",
+    "account.delete",
+    "quota.warning",
+    "quota.exceeded",
+    "virus.found",
+)
+
+
 class FlagMode(Enum):
     """How STORE combines its flags with those a message has (RFC 3501 section 6.4.6)."""
 

@@ -19,7 +19,7 @@ _LEVELS: Final = {"zstd": (1, 22), "gzip": (1, 9), "lz4": (1, 16), "none": (1, 2
 
 def check(config: Config, source: str) -> None:
     """Raise ConfigError, naming `source`, where the sections of `config` do not go together."""
-    _located(source, config, _check_storage, _check_listeners, _check_tls)
+    _located(source, config, _check_storage, _check_listeners, _check_tls, _check_webhook)
 
 
 def check_host(config: Config) -> None:
@@ -70,6 +70,18 @@ def _check_tls(config: Config) -> None:
     for key in ("cert", "key"):
         if config.tls is not None and not getattr(config.tls, key):
             raise ConfigError(f"[tls] {key} is missing; name the PEM file")
+
+
+def _check_webhook(config: Config) -> None:
+    webhook = config.webhook
+    if not webhook.enabled:
+        return
+    if not webhook.url:
+        raise ConfigError("[webhook] url is missing; name who is to be told, or set enabled = false")
+    if not webhook.secret and not webhook.token:
+        raise ConfigError("[webhook] secret is missing; requests are signed: make one with lightmail webhook secret")
+    if webhook.url.startswith("http:") and not webhook.allow_private:
+        raise ConfigError("[webhook] url must begin with https, unless allow_private = true says it is a network of yours")
 
 
 def _check_files(config: Config) -> None:

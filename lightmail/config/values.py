@@ -6,6 +6,7 @@ of files, sections or keys: the loader puts those in front.
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,8 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from types import MappingProxyType
 from typing import Any, Final
 from urllib.parse import urlsplit
+
+from lightmail.model import EVENT_KINDS
 
 Network = IPv4Network | IPv6Network
 Parser = Callable[[str], Any]
@@ -151,6 +154,42 @@ def names(value: str) -> Mapping[str, str]:
             raise ValueError(r"pairs such as Sent Items = \Sent, Junk E-mail = \Junk")
         pairs[name] = use
     return MappingProxyType(pairs)
+
+
+def web_url(value: str) -> str:
+    """A URL of http or https, ASCII, without a name, password or fragment; an empty one means: not set."""
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:
+        usable = False
+    printable = value.isascii() and value.isprintable() and " " not in value
+    if value and (not usable or not printable or "#" in value or "@" in parts.netloc):
+        raise ValueError("a URL such as https://example.org/hook")
+    return value
+
+
+def event_kinds(value: str) -> tuple[str, ...]:
+    """Kinds of events separated by commas or spaces: ``message.delivered``, ``account.*`` or ``*``."""
+    chosen: list[str] = []
+    for word in filter(None, re.split(r"[,\s]+", value)):
+        found = [kind for kind in EVENT_KINDS if word in (kind, "*", kind.partition(".")[0] + ".*")]
+        if not found:
+            raise ValueError(f"kinds of events, of which there are {', '.join(EVENT_KINDS)}, and * for all")
+        chosen += found
+    return tuple(kind for kind in EVENT_KINDS if kind in chosen)
+
+
+def signing_secrets(value: str) -> str:
+    """Secrets of Standard Webhooks, one or, while the next one is introduced, several: ``whsec_`` and base64."""
+    for word in re.split(r"[,\s]+", value) if value else ():
+        try:
+            octets = len(base64.b64decode(word.removeprefix("whsec_"), validate=True))
+        except ValueError:
+            octets = 0
+        if not word.startswith("whsec_") or not 24 <= octets <= 64:
+            raise ValueError("whsec_ and the base64 of 24 to 64 random octets")
+    return value
 
 
 def show(value: Any, setting: Setting) -> str:
