@@ -17,6 +17,7 @@ from lightmail.config.sections import (
     StorageConfig,
     SystemConfig,
     TlsConfig,
+    WebhookConfig,
 )
 from lightmail.config.values import Network
 
@@ -37,6 +38,7 @@ __all__ = [
     "StorageConfig",
     "SystemConfig",
     "TlsConfig",
+    "WebhookConfig",
     "check_host",
     "load",
     "shown",
