@@ -55,7 +55,7 @@ class TimedOut(Exception):
 
 
 class Draining(Exception):
-    """The server is stopping, and the peer was between two commands."""
+    """The session is to end, and the peer was between two commands; the argument says why."""
 
 
 class LineTooLong(Exception):
@@ -117,7 +117,7 @@ class Channel:
         self._output_octets = 0
         self._lost = False
         self._closing = False
-        self._draining = False
+        self._draining: str | None = None
         self._waiting: Deferred[None] | None = None
         self._for_line = False
         self._for_output = False
@@ -261,9 +261,9 @@ class Channel:
             self._closing = True
             self._transport.abortConnection()
 
-    def drain(self) -> None:
-        """Let the conversation end at its next command: waiting for a line raises Draining from now on."""
-        self._draining = True
+    def drain(self, why: str) -> None:
+        """Let the conversation end at its next command: waiting for a line raises Draining(why) from now on."""
+        self._draining = why
         if self._waiting is not None and self._for_line:
             self._wake()
 
@@ -304,8 +304,8 @@ class Channel:
         """Wait until more input has arrived."""
         if self._closing:
             raise Closed
-        if self._draining and self._for_line:
-            raise Draining
+        if self._draining is not None and self._for_line:
+            raise Draining(self._draining)
         self.flush()
         self._resume_input()
         before = self._arrivals
@@ -313,8 +313,8 @@ class Channel:
             await self._wait()
             if self._closing:
                 raise Closed
-            if self._draining and self._for_line:
-                raise Draining
+            if self._draining is not None and self._for_line:
+                raise Draining(self._draining)
 
     def _resume_input(self) -> None:
         if self._paused_input and not self._lost:

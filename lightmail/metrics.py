@@ -1,13 +1,19 @@
 """The metrics that /metrics shows, one definition each; whoever does the work counts it.
 
 Label values come from fixed sets in the code, never from what a client sends: the number of series is bounded.
+docs/metrics.md lists every metric with its label values, and a test holds the two together.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from collections import Counter as Sums
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, Final, TypeAlias
+from weakref import WeakKeyDictionary
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, PlatformCollector, ProcessCollector
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
 
 from lightmail import __version__
 
@@ -24,16 +30,68 @@ _STALL_SECONDS: Final = (
     *(0.1, 0.15, 0.2, 0.3, 0.5, 1.0, 2.0, 5.0),
 )
 
+
+# A live gauge's value with those of its labels.
+Reading: TypeAlias = tuple[tuple[str, ...], float]
+
+
+class Live(Collector):
+    """A gauge that is read when somebody asks for it, from whatever is there: those who work count nothing.
+
+    Readings with the same label values are added up. What is watched is not kept alive.
+    """
+
+    def __init__(self, name: str, help_: str, labels: Sequence[str]) -> None:
+        self._name, self._help, self._labels = name, help_, tuple(labels)
+        self._watched: WeakKeyDictionary[Any, Callable[[Any], Iterable[Reading]]] = WeakKeyDictionary()
+        REGISTRY.register(self)
+
+    def watch(self, owner: Any, read: Callable[[Any], Iterable[Reading]]) -> None:
+        """Ask ``read(owner)`` for readings from now on, in the reactor's thread. A function of a class, not bound."""
+        self._watched[owner] = read
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        """The gauge without values."""
+        yield GaugeMetricFamily(self._name, self._help, labels=self._labels)
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """The gauge as it stands."""
+        sums: Sums[tuple[str, ...]] = Sums()
+        for owner, read in list(self._watched.items()):
+            for values, reading in read(owner):
+                sums[values] += reading  # type: ignore[assignment]
+        for family in self.describe():
+            for values, total in sorted(sums.items()):
+                family.add_metric(values, total)
+            yield family
+
+
 BUILD_INFO: Final = Info("lightmail_build", "The version that runs.", registry=REGISTRY)
 BUILD_INFO.info({"version": __version__})
 
-SESSIONS: Final = Gauge("lightmail_sessions", "Open client connections.", ["protocol"], registry=REGISTRY)
+SESSIONS: Final = Live("lightmail_sessions", "Open client connections, by what they are at.", ["protocol", "state"])
 LOGINS: Final = Counter("lightmail_logins", "Login attempts by result.", ["protocol", "result"], registry=REGISTRY)
 IMAP_REQUESTS: Final = Counter(
-    "lightmail_imap_requests", "IMAP commands by tagged result.", ["command", "result"], registry=REGISTRY
+    "imap_requests", "IMAP commands by tagged result.", ["command", "result"], registry=REGISTRY
+)
+IMAP_SECONDS: Final = Histogram(
+    "lightmail_imap_command_seconds",
+    "IMAP commands from their turn to their tagged result; IDLE, which lasts as long as its client likes, is not in it.",
+    ["command"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+POP3_REQUESTS: Final = Counter(
+    "lightmail_pop3_requests", "POP3 commands by result.", ["command", "result"], registry=REGISTRY
 )
 EMAILS_RECEIVED: Final = Counter(
-    "lightmail_emails_received", "Recipients answered over LMTP, by result.", ["result"], registry=REGISTRY
+    "emails_received", "Recipients answered over LMTP, by result.", ["result"], registry=REGISTRY
+)
+DELIVERY_SECONDS: Final = Histogram(
+    "lightmail_delivery_seconds",
+    "Deliveries from the last octet of the message to the replies, waiting for a turn included.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
 )
 DELIVERY_STAGE: Final = Histogram(
     "lightmail_delivery_stage_seconds",
@@ -58,14 +116,26 @@ DATABASE_ROUND_TRIPS: Final = Counter(
 DATABASE_RETRIES: Final = Counter(
     "lightmail_database_retries", "Transactions run again, by reason.", ["name", "reason"], registry=REGISTRY
 )
+DATABASE_FAILURES: Final = Counter(
+    "lightmail_database_failures",
+    "Calls of the database that were given up: it does not answer, or too many wait for it.",
+    registry=REGISTRY,
+)
 OBJECT_SECONDS: Final = Histogram(
     "lightmail_object_seconds", "Calls to the object store.", ["call"], buckets=_SECONDS, registry=REGISTRY
+)
+OBJECT_CALLS: Final = Counter(
+    "lightmail_object_calls", "Calls to the object store by result.", ["call", "result"], registry=REGISTRY
 )
 OBJECT_OCTETS: Final = Counter(
     "lightmail_object_octets", "Octets moved to and from the object store.", ["direction"], registry=REGISTRY
 )
 CACHE_HITS: Final = Counter(
     "lightmail_cache_lookups", "Lookups in the caches, by result (hit or miss).", ["cache", "result"], registry=REGISTRY
+)
+CACHE_OCTETS: Final = Live("lightmail_cache_octets", "Octets that the caches in memory hold.", ["cache"])
+POOL_CALLS: Final = Live(
+    "lightmail_pool_calls", "Calls in the pools of threads, by pool: running, or waiting for a thread.", ["pool", "state"]
 )
 SNAPSHOTS: Final = Counter(
     "lightmail_snapshots",
@@ -83,6 +153,11 @@ REACTOR_STALL: Final = Histogram(
     "lightmail_reactor_stall_seconds",
     "How long the reactor kept a client waiting that came at a random moment while it worked.",
     buckets=_STALL_SECONDS,
+    registry=REGISTRY,
+)
+LOG_RECORDS: Final = Counter(
+    "lightmail_log_records", "Warnings and worse, by level, whether the log's level lets them through or not.",
+    ["level"],
     registry=REGISTRY,
 )
 QUOTA_WARNINGS: Final = Counter(
@@ -146,6 +221,11 @@ GARBAGE_BACKLOG: Final = Gauge(
 GARBAGE_LAST_PASS: Final = Gauge(
     "lightmail_garbage_last_pass_seconds",
     "When this process last ended a pass of the collector, Unix time.",
+    registry=REGISTRY,
+)
+CERTIFICATE_EXPIRY: Final = Gauge(
+    "lightmail_certificate_expiry_seconds",
+    "When the first of the certificates that are shown to clients expires, Unix time.",
     registry=REGISTRY,
 )
 GARBAGE_FAILURES: Final = Counter(

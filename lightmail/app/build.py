@@ -11,13 +11,14 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
-from twisted.internet.ssl import CertificateOptions
 from twisted.logger import Logger
 
 from lightmail.app import bring_up, make_database_directory
 from lightmail.app.api import api_factory
 from lightmail.app.backends import Backends
-from lightmail.app.certificate import context, make_self_signed
+from lightmail.app.certificate import make_self_signed
+from lightmail.app.certificates import Certificates, renewals
+from lightmail.app.jobs import start_jobs
 from lightmail.app.lifecycle import OrderedService, Part, Parts, service_part
 from lightmail.app.listeners import Listeners
 from lightmail.app.opening import check_or_wait, compare_epochs
@@ -33,6 +34,7 @@ from lightmail.index.chunk_reader import ChunkReader
 from lightmail.index.loading import Roots
 from lightmail.index.registry import Indexes
 from lightmail.index.rendered import RenderedCache
+from lightmail.jobs.app_password_uses import AppPasswordUses
 from lightmail.jobs.epochs import Epochs
 from lightmail.jobs.garbage.collector import Collector, steps
 from lightmail.jobs.garbage.service import Garbage
@@ -50,12 +52,13 @@ from lightmail.objects.cache import DiskCache, MemoryCache
 from lightmail.objects.spool import Spools
 from lightmail.objects.writers import Writers, open_writers
 from lightmail.operations.housekeeping import Housekeeping
+from lightmail.operations.jobs import Desk
 from lightmail.operations.recovery import require_whole
 from lightmail.operations.transactions import Transactions
 from lightmail.pop3.factory import Pop3Factory
 from lightmail.pop3.services import Pop3Services
 from lightmail.stalls import StallMeter
-from lightmail.store import accounts
+from lightmail.store import credentials
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
@@ -70,26 +73,29 @@ _MARGIN_SECONDS: Final = 5.0
 def make_service(config: Config, reactor: Any) -> OrderedService:
     """The service of a whole server. Making it opens nothing."""
     listeners = Listeners(config)
-    tls: list[CertificateOptions] = []
+    certificates = None if config.tls is None else Certificates(config.tls)
 
     def privileged() -> None:
         share_arenas()
         if not any((config.imap, config.pop3, config.lmtp, config.api, config.garbage, config.journal)):
             raise StartupError("no service is configured; add [imap], [pop3], [lmtp], [api], [garbage] or [journal]")
         prepare_directory(config.system)
-        if config.tls is not None:
+        if config.tls is not None and certificates is not None:
             if config.embedded and make_self_signed(config.tls, config.system.hostname):
                 log.info("made a self-signed certificate: {path}", path=config.tls.cert)
-            tls.append(context(config.tls))
+            certificates.load()
         listeners.bind()
 
     async def assemble(parts: Parts) -> None:
         await parts.start(service_part("stall meter", StallMeter(reactor)))
         backends = await _open_backends(config, parts, reactor)
         await _start_workers(config, parts, backends, reactor)
-        factories = _factories(config, backends, tls[0] if tls else None, reactor)
+        factories = _factories(config, backends, certificates, reactor)
+        if certificates is not None:
+            renewing = renewals(certificates, backends.pool.run, reactor=reactor)
+            await parts.start(service_part("certificates", renewing))
         await parts.start(service_part("collector of cycles", QuietCollector(reactor)))
-        await _open_listeners(config, parts, listeners, backends.readiness, factories, tls, reactor)
+        await _open_listeners(config, parts, listeners, backends.readiness, factories, certificates, reactor)
 
     return OrderedService(assemble, reactor, privileged=privileged, settle=lambda: drop(config.system))
 
@@ -151,13 +157,14 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> Backends
         hashing=hashing,
         authenticator=_authenticator(config, hashing, database, reactor),
         readiness=Readiness({"database": ask_database, "objects": ask_objects}, reactor),
+        desk=Desk(os.urandom(16)),
     )
 
 
 def _authenticator(config: Config, hashing: BoundedPool, database: Database, reactor: Any) -> Authenticator:
     limits = config.limits
     return Authenticator(
-        lambda address: database.read("login", accounts.by_address_txn, address),
+        lambda address, secret: database.read("login", credentials.find_txn, address, secret),
         hashing,
         reactor=reactor,
         verified_seconds=limits.verified_seconds,
@@ -167,6 +174,8 @@ def _authenticator(config: Config, hashing: BoundedPool, database: Database, rea
 
 async def _start_workers(config: Config, parts: Parts, backends: Backends, reactor: Any) -> None:
     """What goes round in the background. It stops after the listeners."""
+    uses = AppPasswordUses(backends.database, backends.authenticator.uses, reactor=reactor)
+    await parts.start(service_part("app passwords", uses))
     quota = config.quota
     notice = await backends.spools.pool.run(read_notice, quota.warning_template)
     if quota.warn_percent:
@@ -192,6 +201,7 @@ async def _start_workers(config: Config, parts: Parts, backends: Backends, react
         snapshots = snapshots_service(writer, config.limits.snapshot_seconds, reactor=reactor)
         await parts.start(service_part("snapshots", snapshots))
     await parts.start(_collecting_part(config, backends, reactor))
+    await start_jobs(config, parts, backends, reactor)
     if config.journal is not None:
         journal = JournalService(
             backends.database, backends.objects, backends.pool, config.journal, backends.hints, reactor=reactor
@@ -283,13 +293,13 @@ async def _open_listeners(
     listeners: Listeners,
     readiness: Readiness,
     factories: Mapping[str, Any],
-    tls: list[CertificateOptions],
+    tls: Certificates | None,
     reactor: Any,
 ) -> None:
     drain_seconds = config.limits.drain_seconds
 
     async def start() -> None:
-        listeners.open(factories, tls[0] if tls else None, reactor)
+        listeners.open(factories, tls, reactor)
 
     async def stop() -> None:
         readiness.stop()

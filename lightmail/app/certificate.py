@@ -1,8 +1,9 @@
-"""TLS for the listeners: the context of a configured certificate, and a self-signed one for an embedded server."""
+"""One certificate: a pair of PEM files made into a TLS context for servers; and a self-signed one, for a first try."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from typing import Any
@@ -19,19 +20,48 @@ from twisted.internet.ssl import CertificateOptions, TLSVersion
 from lightmail.config import TlsConfig
 from lightmail.errors import StartupError
 
+# Of a file: what changes when it is replaced or written to, wherever a link may lead.
+Mark = tuple[int, int, int, int]
 
-def context(tls: TlsConfig) -> CertificateOptions:
-    """The context for servers: TLS 1.2 or later, the certificate with its chain. Raises StartupError."""
-    first, *chain = _load_chain(tls.cert)
-    key = _load_key(tls.key)
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A certificate with its key, as its files were at `marks`. `names` are the DNS names that it is good for, in lower
+    case, perhaps with an asterisk as the first label; `ends` is when it expires."""
+
+    context: SSL.Context
+    names: frozenset[str]
+    ends: datetime
+    marks: tuple[Mark, Mark]
+
+
+def marks(cert: str, key: str) -> tuple[Mark, Mark]:
+    """What tells whether the files have changed. Raises StartupError where one cannot be read."""
+    return _mark("cert", cert), _mark("key", key)
+
+
+def read_pair(cert: str, key: str) -> Pair:
+    """The pair of the files `cert`, a certificate with its chain, and `key`: TLS 1.2 or later. Raises StartupError."""
+    before = marks(cert, key)  # so that what is replaced while it is read is read again
+    first, *chain = _load_chain(cert)
     # Certificates as `cryptography` has them: pyOpenSSL, below Twisted, deprecates its own.
-    material: dict[str, Any] = {"privateKey": key, "certificate": first, "extraCertChain": chain}
+    material: dict[str, Any] = {"privateKey": _load_key(key), "certificate": first, "extraCertChain": chain}
     options = CertificateOptions(**material, raiseMinimumTo=TLSVersion.TLSv1_2)
     try:
-        options.getContext().check_privatekey()
+        context = options.getContext()
+        context.check_privatekey()
     except SSL.Error:
-        raise StartupError(f"[tls] key: {tls.key} does not belong to the certificate in {tls.cert}") from None
-    return options
+        raise StartupError(f"[tls] key: {key} does not belong to the certificate in {cert}") from None
+    return Pair(context, dns_names(first), first.not_valid_after_utc, before)
+
+
+def dns_names(certificate: x509.Certificate) -> frozenset[str]:
+    """The DNS names in the certificate (RFC 6125: not its common name), in lower case."""
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return frozenset()
+    return frozenset(name.lower() for name in names.get_values_for_type(x509.DNSName))
 
 
 def make_self_signed(tls: TlsConfig, hostname: str) -> bool:
@@ -72,6 +102,16 @@ def make_self_signed(tls: TlsConfig, hostname: str) -> bool:
 def _write(path: str, octets: bytes, mode: int) -> None:
     with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
         file.write(octets)
+
+
+def _mark(which: str, path: str) -> Mark:
+    try:
+        # To be told now, and not when it is renewed, that the server's user may not read it.
+        with open(path, "rb") as file:
+            status = os.fstat(file.fileno())
+    except OSError as error:
+        raise StartupError(f"[tls] {which}: {path}: {error.strerror}") from None
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def _load_chain(path: str) -> list[x509.Certificate]:

@@ -7,6 +7,7 @@ The second kind (`check_host`) is asked by the server and by `lightmail config c
 from __future__ import annotations
 
 import grp
+import os
 import pwd
 from collections.abc import Callable
 from typing import Final
@@ -94,6 +95,8 @@ def _check_files(config: Config) -> None:
                 pass
         except OSError as error:
             raise ConfigError(f"[tls] {key}: {path}: {error.strerror}; name a readable PEM file") from None
+    if config.tls.directory and not os.access(config.tls.directory, os.R_OK | os.X_OK):
+        raise ConfigError(f"[tls] directory: {config.tls.directory}: name a directory that the server can read")
 
 
 def _check_names(config: Config) -> None:

@@ -169,11 +169,17 @@ class LmtpConfig:
 
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
-    """``[api]``: the HTTP listener. /health, /ready and /metrics need no token."""
+    """``[api]``: the HTTP listener. /health, /ready and /metrics need no token.
+
+    ``jobs_at_once`` is how many jobs of administrators this server runs, 0: it leaves them to others; they read and write
+    files below ``job_directory`` only, none where that is empty.
+    """
 
     bind: str = setting("127.0.0.1", address)
     port: int = setting(8080, _PORT)
     token: str = setting("", any_text, secret=True)
+    job_directory: str = setting("", any_text)
+    jobs_at_once: int = setting(2, integer(0, 16))
 
 
 @dataclass(frozen=True, slots=True)

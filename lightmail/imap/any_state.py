@@ -20,6 +20,8 @@ log = Logger()
 # RFC 2971 section 3.3: no more than 30 pairs, values of at most 1,024 octets.
 _ID_FIELDS: Final = 30
 _ID_VALUE_OCTETS: Final = 1024
+# What is kept of a client's name and version, to be shown in lists of sessions.
+_CLIENT_LETTERS: Final = 100
 
 # What ENABLE can turn on (RFC 5161). An extension that changes responses adds its name here.
 ENABLEABLE: Final[frozenset[bytes]] = frozenset()
@@ -68,6 +70,7 @@ async def _id(session: ImapServer, fields: dict[bytes, bytes | None]) -> Complet
         client = {
             name.decode("utf-8", "replace"): (value or b"").decode("utf-8", "replace") for name, value in fields.items()
         }
+        session.client = f"{client.get('name', '')} {client.get('version', '')}".strip()[:_CLIENT_LETTERS]
         log.debug("session {session} is {client}", session=session.id, client=client)
     ours = (b"name", b"LightMail", b"version", __version__.encode("ascii"))
     session.untagged(b"ID", parenthesized(map(string, ours)))

@@ -10,19 +10,19 @@ What a command does stands in the tables (``table.py``); this module only decide
 
 from __future__ import annotations
 
-import itertools
 from contextlib import suppress
 from functools import cache
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Final
 
-from prometheus_client import Counter
+from prometheus_client import Counter, Histogram
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.logger import Logger
 from twisted.mail import imap4
 from twisted.python.failure import Failure
 
-from lightmail import metrics, stalls
+from lightmail import metrics, stalls, traces
 from lightmail.errors import MailError, NoSuchMailbox, ServerBug
 from lightmail.imap import table
 from lightmail.imap.commands import Completion
@@ -34,6 +34,7 @@ from lightmail.imap.sync import announce
 from lightmail.imap.tokens import Bad
 from lightmail.index.view import NOTHING
 from lightmail.peers import is_loopback
+from lightmail.sessions import About
 from lightmail.turns import Turn
 
 if TYPE_CHECKING:
@@ -55,16 +56,19 @@ _STALL_SECONDS: Final = 300
 _CLOSE_SECONDS: Final = 30
 _DISCARD_OCTETS_BEFORE_LOGIN: Final = 1 << 16
 
-_STOPPING: Final = b"The server is shutting down"
-
 _LOGGED_IN: Final = frozenset({"auth", "select"})
-
-_numbers = itertools.count(1)
+_PHASES: Final = {"unauth": "login", "auth": "authenticated", "select": "selected"}
 
 
 @cache
 def _counter(command: str, status: bytes) -> Counter:
-    return metrics.IMAP_REQUESTS.labels(command, status.decode("ascii"))
+    return metrics.IMAP_REQUESTS.labels(command, status.decode("ascii").lower())
+
+
+@cache
+def _histogram(command: str) -> Histogram | None:
+    """Where the seconds of a command are observed; None for one that lasts as long as its client likes."""
+    return None if command == "IDLE" else metrics.IMAP_SECONDS.labels(command)
 
 
 class ImapServer(imap4.IMAP4Server):
@@ -74,6 +78,7 @@ class ImapServer(imap4.IMAP4Server):
     otherwise. ``address`` is the client's host, ``local`` whether that is this one, ``secure`` whether TLS protects the
     connection. ``enabled`` are the extensions that ENABLE turned on. ``appended_to`` is where the last APPEND put its
     message, by name and id. ``place`` counts it among the connections. ``id`` names the session in the log.
+    ``client`` is what the client calls itself, by ID.
     """
 
     IDENT = b"LightMail ready"
@@ -89,11 +94,12 @@ class ImapServer(imap4.IMAP4Server):
         self.address: Final = address
         self.local: Final = is_loopback(address)
         self.place: Final = place
-        self.id: Final = f"imap-{next(_numbers)}"
+        self.id: Final = traces.fresh()
         self.timeOut = limits.login_seconds
         self.POSTAUTH_TIMEOUT = services.config.session_timeout_seconds
         self.secure = False
         self.enabled: frozenset[bytes] = frozenset()
+        self.client = ""
         self.failed_logins = 0
         self.appended_to: tuple[str, MailboxId] | None = None
         self._commands = 0
@@ -232,12 +238,25 @@ class ImapServer(imap4.IMAP4Server):
         self._intake.regulate(busy=False)  # the client's half of closing has to be read
         self._output.close()
 
-    def drain(self) -> None:
+    @property
+    def phase(self) -> str:
+        """For metrics: login, authenticated, selected, idle (in IDLE), or logout."""
+        if self._sleeper is not None and self.state in _LOGGED_IN:
+            return "idle"
+        return _PHASES.get(self.state, "logout")
+
+    def about(self) -> About | None:
+        """Who has logged in."""
+        if self.account is None:
+            return None
+        return About(self.account.owner.id, self.address, self.secure, self.client)
+
+    def drain(self, why: str) -> None:
         """Say BYE and close, after the running command has been answered (IDLE counts as waiting)."""
         if not self._serving or self._sleeper is not None:
-            self.bye(_STOPPING)
+            self.bye(why.encode("ascii"))
         else:
-            self._last_words = _STOPPING
+            self._last_words = why.encode("ascii")
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -313,6 +332,7 @@ class ImapServer(imap4.IMAP4Server):
     async def _serve(self) -> None:
         """Run what is queued, one at a time, and decide about literals once nothing is queued before them."""
         self._serving = True
+        traces.CURRENT.set(self.id)
         intake = self._intake
         turn = Turn(self.services.database.reactor)
         try:
@@ -341,6 +361,7 @@ class ImapServer(imap4.IMAP4Server):
 
     async def _run(self, request: Request) -> None:
         """Run one command and answer it."""
+        began = perf_counter()
         self._commands += 1
         try:
             completion = await self._carry_out(request)
@@ -354,6 +375,8 @@ class ImapServer(imap4.IMAP4Server):
         self._complete(request.tag, completion, request.name)
         name = request.row.name.decode("ascii") if request.row is not None else "unknown"
         _counter(name, completion.status).inc()
+        if (seconds := _histogram(name)) is not None:
+            seconds.observe(perf_counter() - began)
         await self._go_on(request, completion)
 
     async def _go_on(self, request: Request, completion: Completion) -> None:

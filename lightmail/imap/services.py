@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from twisted.internet.interfaces import IOpenSSLContextFactory
+    from twisted.internet.interfaces import IOpenSSLServerConnectionCreator
 
     from lightmail.auth.login import Authenticator
     from lightmail.config import ImapConfig, LimitsConfig
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class ImapServices:
-    """``tls`` makes the contexts of STARTTLS; without it STARTTLS is not offered."""
+    """``tls`` makes the server's side of STARTTLS; without it STARTTLS is not offered."""
 
     config: ImapConfig
     limits: LimitsConfig
@@ -33,4 +33,4 @@ class ImapServices:
     indexes: Indexes
     rendered: RenderedCache
     notifier: Notifier
-    tls: IOpenSSLContextFactory | None = None
+    tls: IOpenSSLServerConnectionCreator | None = None

@@ -27,16 +27,16 @@ class LmtpFactory(ServerFactory):
         config = services.config
         self._routing = Routing(services.database, services.hostname, config.subaddress_mailboxes)
         self._turns = DeferredSemaphore(MAX_DELIVERIES)
-        self._sessions: Sessions[LmtpServer] = Sessions("lmtp", reactor=services.reactor)
+        self.sessions: Final[Sessions[LmtpServer]] = Sessions("lmtp", reactor=services.reactor)
 
     def buildProtocol(self, addr: IAddress | None) -> Protocol:
         """A session, or a refusal where there are too many."""
-        if self._sessions.draining or len(self._sessions) >= self._services.config.max_connections:
+        if self.sessions.draining or len(self.sessions) >= self._services.config.max_connections:
             return TurnedAway(b"421 4.3.2 Too many connections, try again later\r\n")
-        session = LmtpServer(self._services, self._routing, self._turns, self._sessions.closed)
-        self._sessions.opened(session)
+        session = LmtpServer(self._services, self._routing, self._turns, self.sessions.closed)
+        self.sessions.opened(session)
         return session
 
     async def drain(self, seconds: float) -> None:
         """Refuse new sessions and return when those that are have ended; after `seconds` they are cut off."""
-        await self._sessions.drain(seconds)
+        await self.sessions.drain(seconds)

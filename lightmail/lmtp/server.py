@@ -6,7 +6,6 @@ behind a DATA too, need no queue here: what was sent ahead waits in the channel 
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Awaitable, Callable
 from typing import Any, ClassVar, Final
 
@@ -15,7 +14,7 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lightmail import points
+from lightmail import points, traces
 from lightmail.channel import Channel, Closed, Draining, EndlessLine, LineTooLong, TimedOut
 from lightmail.delivery.addresses import Target
 from lightmail.delivery.headers import Trace
@@ -25,10 +24,11 @@ from lightmail.errors import MailError, TooBig
 from lightmail.lmtp import commands
 from lightmail.lmtp.commands import Chunk, Sender
 from lightmail.lmtp.dotted import DottedData
-from lightmail.lmtp.handover import Envelope, hand_over
+from lightmail.lmtp.handover import Envelope, hand_over, refuse
 from lightmail.lmtp.replies import Refused, Reply, refusal
 from lightmail.lmtp.services import LmtpServices
 from lightmail.peers import literal
+from lightmail.sessions import About
 
 # RFC 5321 section 4.5.3.2 asks servers to wait five minutes for a command.
 TIMEOUT_SECONDS: Final = 300.0
@@ -56,12 +56,13 @@ class LmtpServer(Protocol):
         turns: DeferredSemaphore,
         ended: Callable[[LmtpServer], None],
     ) -> None:
-        self.id = secrets.token_hex(6)
+        self.id = traces.fresh()
         self._services = services
         self._routing = routing
         self._turns = turns
         self._ended = ended
         self._client = ""
+        self._address = ""
         self._peer = ""
         self._bad_commands = 0
         self._transactions = 0
@@ -75,7 +76,8 @@ class LmtpServer(Protocol):
         """Greet, and begin the conversation."""
         transport: Any = self.transport
         self._channel = Channel(transport, self._services.reactor, TIMEOUT_SECONDS)
-        self._peer = literal(str(getattr(transport.getPeer(), "host", "")))
+        self._address = str(getattr(transport.getPeer(), "host", ""))
+        self._peer = literal(self._address)
         self._say(Reply(220, "", f"{self._services.hostname} LMTP LightMail ready"))
         Deferred.fromCoroutine(self._session())
 
@@ -87,9 +89,18 @@ class LmtpServer(Protocol):
         """The conversation ends at its next word; a delivery in progress runs to its end."""
         self._channel.lost()
 
-    def drain(self) -> None:
+    @property
+    def phase(self) -> str:
+        """For metrics: waiting, or in a transaction."""
+        return "waiting" if self._sender is None else "transaction"
+
+    def about(self) -> About:
+        """The mail server that delivers. Nobody logs in to LMTP."""
+        return About(None, self._address, False, self._client)
+
+    def drain(self, why: str) -> None:
         """End the session once it is between two commands."""
-        self._channel.drain()
+        self._channel.drain(why)
 
     def abort(self) -> None:
         """Cut the connection."""
@@ -98,6 +109,7 @@ class LmtpServer(Protocol):
     # The conversation
 
     async def _session(self) -> None:
+        traces.CURRENT.set(self.id)
         try:
             await self._converse()
         except Closed:
@@ -106,8 +118,8 @@ class LmtpServer(Protocol):
             self._bye(421, "4.4.2", "Timed out, closing")
         except EndlessLine:
             self._bye(500, "5.5.2", "Line too long")
-        except Draining:
-            self._bye(421, "4.3.2", "The server is stopping, try again later")
+        except Draining as draining:
+            self._bye(421, "4.3.2", f"{draining}, try again later")
         except Exception:
             self.log.failure("lmtp session {session} failed", session=self.id)
             self._bye(421, "4.3.0", "Internal error, it has been logged")
@@ -160,8 +172,12 @@ class LmtpServer(Protocol):
             raise Refused(503, "5.5.1", "There is a sender already")
         sender = commands.mail(rest)
         if sender.octets is not None and sender.octets > self._services.config.max_message_octets:
+            about = {"sender": sender.address, "octets": sender.octets}
+            self.log.info("refused from <{sender}>: {octets} octets are too many", **about)
             raise TooBig
         self._sender = sender
+        self._transactions += 1
+        traces.CURRENT.set(self._trace)
         self._say(Reply(250, "2.1.0", "Sender OK"))
 
     async def _rcpt(self, rest: bytes) -> None:
@@ -175,7 +191,10 @@ class LmtpServer(Protocol):
         addresses = [address for address in given if isinstance(address, str)]
         routes = iter(await self._look_up(addresses))
         for address in given:
-            self._accept(next(routes) if isinstance(address, str) else address)
+            if isinstance(address, str):
+                self._accept(address, next(routes))
+            else:
+                self._refuse(address)
 
     def _recipient(self, rest: bytes) -> str | Reply:
         try:
@@ -191,11 +210,10 @@ class LmtpServer(Protocol):
         except MailError as error:
             return [error] * len(addresses)
 
-    def _accept(self, found: list[Target] | MailError | Reply) -> None:
-        if isinstance(found, Reply):
-            self._refuse(found)
-        elif isinstance(found, MailError):
-            self._say(refusal(found))
+    def _accept(self, address: str, found: list[Target] | MailError) -> None:
+        assert self._sender is not None
+        if isinstance(found, MailError):
+            self._say(refuse(self._sender.address, address, found))
         elif self._is_full(len(found)):
             self._say(Reply(452, "4.5.3", "Too many recipients"))
         else:
@@ -290,24 +308,16 @@ class LmtpServer(Protocol):
         """The message is complete: deliver it, and reply to each recipient."""
         assert self._sender is not None
         points.reached("message-received")
-        self._transactions += 1
         trace = Trace(
             client=self._client,
             peer=self._peer,
             hostname=self._services.hostname,
             protocol="UTF8LMTP" if self._sender.utf8 else "LMTP",
-            id=f"{self.id}.{self._transactions}",
+            id=self._trace,
         )
         envelope = Envelope(self._sender.address, tuple(self._routes))
         self._channel.flush()
         replies = await hand_over(self._services, self._turns, envelope, incoming, trace)
-        self.log.info(
-            "delivery {id} of {octets} octets: {delivered} of {recipients} recipients",
-            id=trace.id,
-            octets=incoming.octets,
-            delivered=sum(reply.positive for reply in replies),
-            recipients=len(replies),
-        )
         self._reset()
         self._channel.write(b"".join(reply.wire for reply in replies))
         points.reached("reply-written")
@@ -345,11 +355,17 @@ class LmtpServer(Protocol):
 
     # Small things
 
+    @property
+    def _trace(self) -> str:
+        """The trace of the mail transaction, which is the id in its message's Received field, too."""
+        return f"{self.id}.{self._transactions}"
+
     def _new_message(self) -> Incoming:
         return Incoming(self._services.spools, self._services.config.max_message_octets)
 
     def _reset(self) -> None:
         """Forget the mail transaction."""
+        traces.CURRENT.set(self.id)
         self._sender = None
         self._routes = []
         if self._chunks is not None:

@@ -15,7 +15,10 @@ from lightmail.store.cursor import Cursor
 
 
 async def end_session(tx: Transactions, actor: Actor, session: int) -> None:
-    """Have the session of that row ended by its process. Raises NoSuchSession (also for another domain's), Unavailable."""
+    """Have the session of that row ended by its process.
+
+    Raises NoSuchSession (also for another domain's), Unavailable.
+    """
 
     def work(cursor: Cursor) -> Changed[None]:
         found = sessions.find_txn(cursor, session)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.protocol import Protocol, ServerFactory
 
@@ -20,28 +20,28 @@ class Pop3Factory(ServerFactory):
 
     def __init__(self, services: Pop3Services) -> None:
         self._services = services
-        self._sessions: Sessions[Pop3Server] = Sessions("pop3", reactor=services.reactor)
+        self.sessions: Final[Sessions[Pop3Server]] = Sessions("pop3", reactor=services.reactor)
         self._strangers: Counter[str] = Counter()
 
     def buildProtocol(self, addr: Any) -> Protocol:
         """A session, or a refusal where there are too many."""
         address = str(getattr(addr, "host", ""))
-        if self._sessions.draining or self._is_full(address):
+        if self.sessions.draining or self._is_full(address):
             return TurnedAway(b"-ERR [SYS/TEMP] Too many connections, try again later\r\n")
         session = Pop3Server(
-            self._services, address, is_loopback(address), known=self._known, ended=self._sessions.closed
+            self._services, address, is_loopback(address), known=self._known, ended=self.sessions.closed
         )
         session.factory = self  # type: ignore[assignment]  # Twisted declares None
-        self._sessions.opened(session)
+        self.sessions.opened(session)
         self._strangers[address] += 1
         return session
 
     async def drain(self, seconds: float) -> None:
         """Refuse new sessions and return when those that are have ended; after `seconds` they are cut off."""
-        await self._sessions.drain(seconds)
+        await self.sessions.drain(seconds)
 
     def _is_full(self, address: str) -> bool:
-        if len(self._sessions) >= self._services.config.max_connections:
+        if len(self.sessions) >= self._services.config.max_connections:
             return True
         limits = self._services.limits
         if self._strangers[address] < limits.connections_per_address_before_login or not address:

@@ -25,6 +25,7 @@ from lightmail.errors import AccountDisabled, AuthenticationFailed, Authorizatio
 from lightmail.pop3 import authorization, transaction
 from lightmail.pop3.commands import AUTHORIZATION, TRANSACTION, Bad, Command, refusal
 from lightmail.pop3.maildrop import Maildrop, open_maildrop
+from lightmail.sessions import About
 
 if TYPE_CHECKING:
     from lightmail.pop3.services import Pop3Services
@@ -164,9 +165,18 @@ class Pop3Server(pop3.POP3):
         """Cut the connection."""
         self._channel.abort()
 
-    def drain(self) -> None:
+    @property
+    def phase(self) -> str:
+        """For metrics: before login, or in a transaction."""
+        return "login" if self.mbox is None else "transaction"
+
+    def about(self) -> About | None:
+        """Who has logged in. POP3 has no command by which a client says what it is."""
+        return None if self.mbox is None else About(self.mbox.account.id, self.address, self.secure, "")
+
+    def drain(self, why: str) -> None:
         """End the session once it is between two commands."""
-        self._channel.drain()
+        self._channel.drain(why)
 
     # The seams of Twisted's POP3
 
@@ -213,8 +223,8 @@ class Pop3Server(pop3.POP3):
             self._bye(b"-ERR [SYS/TEMP] Timed out, nothing was removed\r\n")
         except EndlessLine:
             self._bye(b"-ERR Line too long\r\n")
-        except Draining:
-            self._bye(b"-ERR [SYS/TEMP] The server is stopping, nothing was removed\r\n")
+        except Draining as draining:
+            self._bye(b"-ERR [SYS/TEMP] %b, nothing was removed\r\n" % str(draining).encode("ascii"))
         except Exception:
             log.failure("pop3 session {session} failed", session=self.id)
             self._bye(b"-ERR [SYS/TEMP] Internal error, it has been logged\r\n")

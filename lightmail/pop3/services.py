@@ -15,7 +15,7 @@ from lightmail.store.database import Database
 
 @dataclass(frozen=True, slots=True)
 class Pop3Services:
-    """``tls`` makes the contexts of STLS; without it STLS is not offered."""
+    """``tls`` makes the server's side of STLS; without it STLS is not offered."""
 
     config: Pop3Config
     limits: LimitsConfig

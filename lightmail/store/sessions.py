@@ -96,57 +96,49 @@ class End:
 # --- processes ---
 
 
+_BEAT: Final = f"UPDATE processes SET heartbeat_at = {NOW_US} WHERE id = %s"  # noqa: S608
+_APPEAR: Final = (
+    "INSERT INTO processes (id, hostname, pid, version, started_at, heartbeat_at)"  # noqa: S608
+    f" VALUES (%s, %s, %s, %s, %s, {NOW_US})"
+)
+_SILENT: Final = f"SELECT id FROM processes WHERE heartbeat_at <= {NOW_US} - %s"  # noqa: S608
+_BURY: Final = f"DELETE FROM processes WHERE id = %s AND heartbeat_at <= {NOW_US} - %s"  # noqa: S608
+_LEAVE: Final = "DELETE FROM sessions WHERE process = %s"
+_LIVING: Final = (
+    "SELECT id, hostname, pid, version, started_at, heartbeat_at FROM processes"  # noqa: S608
+    f" WHERE heartbeat_at > {NOW_US} - %s ORDER BY started_at, id"
+)
+
+
 def beat_txn(cursor: Cursor, process: Process) -> bool:
     """Note that the process lives; True when nobody knew of it (any more), so that its sessions are to be reported."""
-    if cursor.execute(f"UPDATE processes SET heartbeat_at = {NOW_US} WHERE id = %s", (process.id,)):  # noqa: S608
+    if cursor.execute(_BEAT, (process.id,)):
         return False
-    cursor.execute(
-        "INSERT INTO processes (id, hostname, pid, version, started_at, heartbeat_at)"
-        f" VALUES (%s, %s, %s, %s, %s, {NOW_US})",  # noqa: S608
-        (
-            process.id,
-            process.hostname.encode("utf-8", "replace")[:_HOSTNAME_OCTETS],
-            process.pid,
-            process.version.encode(),
-            process.started_us,
-        ),
-    )
+    hostname = process.hostname.encode("utf-8", "replace")[:_HOSTNAME_OCTETS]
+    cursor.execute(_APPEAR, (process.id, hostname, process.pid, process.version.encode(), process.started_us))
     return True
 
 
 def leave_txn(cursor: Cursor, process: bytes) -> None:
     """Forget a process that stops, and its sessions."""
-    cursor.script(
-        [
-            ("DELETE FROM processes WHERE id = %s", (process,)),
-            ("DELETE FROM sessions WHERE process = %s", (process,)),
-        ]
-    )
+    cursor.script([("DELETE FROM processes WHERE id = %s", (process,)), (_LEAVE, (process,))])
 
 
 def bury_txn(cursor: Cursor) -> int:
     """Forget the processes that have been silent for too long, and their sessions; how many processes."""
-    cursor.execute(f"SELECT id FROM processes WHERE heartbeat_at <= {NOW_US} - %s", (DEAD_US,))  # noqa: S608
+    cursor.execute(_SILENT, (DEAD_US,))
     buried = 0
     for (process,) in cursor.fetchall():
         # It may have come back to life since; while its row is locked here it cannot.
-        gone = cursor.execute(
-            f"DELETE FROM processes WHERE id = %s AND heartbeat_at <= {NOW_US} - %s",  # noqa: S608
-            (process, DEAD_US),
-        )
-        if gone:
-            cursor.execute("DELETE FROM sessions WHERE process = %s", (process,))
+        if cursor.execute(_BURY, (process, DEAD_US)):
+            cursor.execute(_LEAVE, (process,))
             buried += 1
     return buried
 
 
 def processes_txn(cursor: Cursor) -> list[tuple[Process, int]]:
     """The processes that live, each with its last heartbeat, the oldest process first."""
-    cursor.execute(
-        "SELECT id, hostname, pid, version, started_at, heartbeat_at FROM processes"
-        f" WHERE heartbeat_at > {NOW_US} - %s ORDER BY started_at, id",  # noqa: S608
-        (DEAD_US,),
-    )
+    cursor.execute(_LIVING, (DEAD_US,))
     return [
         (Process(bytes(row[0]), row[1].decode(), row[2], row[3].decode(), row[4]), row[5]) for row in cursor.fetchall()
     ]
@@ -206,7 +198,7 @@ _FROM: Final = (
 def list_txn(cursor: Cursor, chosen: Chosen, before: int, limit: int, offset: int = 0) -> list[Listed]:
     """Sessions of processes that live whose row's id is below `before`, the newest first."""
     cursor.execute(
-        f"SELECT {_COLUMNS}{_FROM} AND s.id < %s ORDER BY s.id DESC LIMIT %s OFFSET %s",  # noqa: S608
+        f"SELECT {_COLUMNS}{_FROM} AND s.id < %s ORDER BY s.id DESC LIMIT %s OFFSET %s",
         (*_params(chosen), before, limit, offset),
     )
     return [_listed(row) for row in cursor.fetchall()]
@@ -214,7 +206,7 @@ def list_txn(cursor: Cursor, chosen: Chosen, before: int, limit: int, offset: in
 
 def count_txn(cursor: Cursor, chosen: Chosen) -> int:
     """How many sessions `list_txn` would find."""
-    cursor.execute(f"SELECT COUNT(*){_FROM}", _params(chosen))  # noqa: S608
+    cursor.execute(f"SELECT COUNT(*){_FROM}", _params(chosen))
     row = cursor.fetchone()
     return int(row[0]) if row else 0
 
@@ -265,9 +257,7 @@ def owner_txn(cursor: Cursor, account: AccountId) -> tuple[int, str] | None:
 
 # --- ends ---
 
-_END: Final = (
-    f"INSERT INTO session_ends (process, session, account, requested_at) VALUES (%s, %s, %s, {NOW_US})"  # noqa: S608
-)
+_END: Final = f"INSERT INTO session_ends (process, session, account, requested_at) VALUES (%s, %s, %s, {NOW_US})"  # noqa: S608
 
 
 def end_session_statement(process: bytes, session: str) -> Statement:
@@ -284,15 +274,23 @@ def end_account_statement(account: AccountId) -> Statement:
     return _END, (b"", b"", account)
 
 
-def ends_txn(cursor: Cursor, since_us: int) -> tuple[int, list[End]]:
-    """The database's clock, and the wishes since that moment of the same clock.
+def ends_txn(cursor: Cursor, since_us: int | None, overlap_us: int) -> tuple[int, list[End]]:
+    """The database's clock, and the wishes since `since_us` of the same clock (None: since now), less `overlap_us`.
 
-    Ids do not become visible in order, so a reader goes back a little and skips those that it knows.
+    A wish becomes visible when its transaction ends, later ones perhaps before it: so a reader goes back by as long as
+    a transaction may take, and skips what it knows.
     """
+    if since_us is None:
+        cursor.execute(f"SELECT {NOW_US}")
+        row = cursor.fetchone()
+        since_us = int(row[0]) if row else 0
     now, ends = cursor.script(
         [
             (f"SELECT {NOW_US}", ()),
-            ("SELECT id, process, session, account FROM session_ends WHERE requested_at >= %s", (since_us,)),
+            (
+                "SELECT id, process, session, account FROM session_ends WHERE requested_at >= %s",
+                (since_us - overlap_us,),
+            ),
         ]
     )
     return int(now.rows[0][0]), [End(row[0], bytes(row[1]), row[2].decode(), AccountId(row[3])) for row in ends.rows]

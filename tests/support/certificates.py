@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twisted.internet.ssl import CertificateOptions
-
-from lightmail.app.certificate import context, make_self_signed
+from lightmail.app.certificate import make_self_signed
+from lightmail.app.certificates import Certificates
 from lightmail.config import TlsConfig
 
 
-def certificate(directory: Path) -> CertificateOptions:
+def certificate(directory: Path) -> Certificates:
     """What a server shows: self-signed, its files in `directory`."""
     tls = TlsConfig(str(directory / "cert.pem"), str(directory / "key.pem"))
     make_self_signed(tls, "localhost")
-    return context(tls)
+    certificates = Certificates(tls)
+    certificates.load()
+    return certificates

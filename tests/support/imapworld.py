@@ -11,11 +11,10 @@ from typing import Any
 
 import bcrypt
 from twisted.internet import reactor as installed_reactor
-from twisted.internet.ssl import CertificateOptions
 
-from lightmail.app.certificate import context, make_self_signed
+from lightmail.app.certificates import Certificates
 from lightmail.auth.login import Authenticator
-from lightmail.config import DatabaseConfig, ImapConfig, LimitsConfig, StorageConfig, TlsConfig
+from lightmail.config import DatabaseConfig, ImapConfig, LimitsConfig, StorageConfig
 from lightmail.imap.factory import ImapFactory
 from lightmail.imap.services import ImapServices
 from lightmail.index.chunk_reader import ChunkReader
@@ -27,23 +26,24 @@ from lightmail.objects.backends import ObjectStore, open_store
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.cache import MemoryCache
 from lightmail.objects.spool import Spools
-from lightmail.operations.accounts import add_account, add_domain
+from lightmail.operations.accounts import add_account
+from lightmail.operations.domains import add_domain
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
+from tests.support import certificates
+from tests.support.actors import OPERATOR
 from tests.support.reactor import call, run
 
 reactor: Any = installed_reactor
 
 
 @cache
-def certificate() -> CertificateOptions:
-    """A self-signed certificate's context; making the key takes a moment, so it is made once."""
+def certificate() -> Certificates:
+    """A self-signed certificate; making the key takes a moment, so it is made once."""
     with TemporaryDirectory() as directory:
-        config = TlsConfig(cert=f"{directory}/cert.pem", key=f"{directory}/key.pem")
-        make_self_signed(config, "localhost")
-        return context(config)
+        return certificates.certificate(Path(directory))
 
 
 class _ToAll:
@@ -140,7 +140,7 @@ class ImapWorld:
             config=self.config,
             limits=limits,
             authenticator=Authenticator(
-                lambda address: self.database.read("login", accounts.by_address_txn, address),
+                lambda address, secret: self.database.read("login", credentials.find_txn, address, secret),
                 self._pools[1],
                 reactor=reactor,
             ),
@@ -176,6 +176,6 @@ class ImapWorld:
 
     async def _add_account(self, address: str, password_hash: str, quota_octets: int) -> None:
         domain = address.rpartition("@")[2]
-        if domain not in dict(await self.database.read("domains", accounts.domains_txn)):
-            await add_domain(self.transactions, domain)
-        await add_account(self.transactions, address, password_hash, quota_octets=quota_octets)
+        if domain not in dict(await self.database.read("domains", domains.domains_txn)):
+            await add_domain(self.transactions, OPERATOR, domain)
+        await add_account(self.transactions, OPERATOR, address, password_hash, quota_octets=quota_octets)

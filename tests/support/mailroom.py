@@ -10,8 +10,8 @@ from typing import Any, BinaryIO, TypeVar
 import bcrypt
 from twisted.internet import reactor as installed_reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.ssl import CertificateOptions
 
+from lightmail.app.certificates import Certificates
 from lightmail.auth.login import Authenticator
 from lightmail.config import DatabaseConfig, LimitsConfig, LmtpConfig, Pop3Config, StorageConfig
 from lightmail.errors import Unavailable
@@ -23,7 +23,9 @@ from lightmail.notify.hints import Notifier
 from lightmail.objects.backends import ObjectStore, open_store
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.spool import Spools
-from lightmail.operations.accounts import add_account, add_alias, add_domain, set_active
+from lightmail.operations.accounts import Change, add_account, change_account
+from lightmail.operations.aliases import add_alias
+from lightmail.operations.domains import add_domain
 from lightmail.operations.mailboxes import create
 from lightmail.operations.transactions import Transactions
 from lightmail.pop3.factory import Pop3Factory
@@ -31,6 +33,7 @@ from lightmail.pop3.services import Pop3Services
 from lightmail.store import accounts, blobs, mailboxes, messages
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
+from tests.support.actors import OPERATOR
 from tests.support.reactor import call, run
 
 T = TypeVar("T")
@@ -79,7 +82,7 @@ class Mailroom:
     lmtp: LmtpConfig = field(default_factory=LmtpConfig)
     pop3: Pop3Config = field(default_factory=Pop3Config)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
-    tls: CertificateOptions | None = None
+    tls: Certificates | None = None
     spool_octets: int = 2 << 30
 
     def open(self) -> Mailroom:
@@ -101,11 +104,11 @@ class Mailroom:
 
     def add_alias(self, address: str, target: str) -> None:
         """Let an address lead to another."""
-        run(add_alias(self.transactions, address, target))
+        run(add_alias(self.transactions, OPERATOR, address, target))
 
     def disable(self, address: str) -> None:
         """Disable an account."""
-        run(set_active(self.transactions, address, False))
+        run(change_account(self.transactions, OPERATOR, self.account(address).id, Change(active=False)))
 
     def create(self, address: str, mailbox: str) -> None:
         """Make a mailbox."""
@@ -153,7 +156,7 @@ class Mailroom:
         notifier = Notifier(reactor)
         self.transactions = Transactions(self.database, notifier, reactor=reactor)
         self.authenticator = Authenticator(
-            lambda address: self.database.read("login", accounts.by_address_txn, address),
+            lambda address, secret: self.database.read("login", credentials.find_txn, address, secret),
             self._pools[1],
             reactor=reactor,
         )
@@ -195,9 +198,9 @@ class Mailroom:
 
     async def _add_account(self, address: str, password_hash: str, quota_octets: int) -> None:
         domain = address.rpartition("@")[2]
-        if domain not in dict(await self.database.read("domains", accounts.domains_txn)):
-            await add_domain(self.transactions, domain)
-        await add_account(self.transactions, address, password_hash, quota_octets=quota_octets)
+        if domain not in dict(await self.database.read("domains", domains.domains_txn)):
+            await add_domain(self.transactions, OPERATOR, domain)
+        await add_account(self.transactions, OPERATOR, address, password_hash, quota_octets=quota_octets)
 
     async def _mail(self, address: str, name: str) -> list[bytes]:
         found = await self.database.read("account", accounts.by_address_txn, address)

@@ -14,7 +14,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import Clock
 
 from lightmail.app import systemd
-from lightmail.app.certificate import context, make_self_signed
+from lightmail.app.certificate import make_self_signed, read_pair
 from lightmail.app.lifecycle import OrderedService, Part, Parts
 from lightmail.app.sockets import bind_tcp, bind_unix
 from lightmail.config import TlsConfig
@@ -147,13 +147,13 @@ def test_a_certificate_is_made_once(tls):
     assert stat.S_IMODE(os.stat(tls.key).st_mode) == 0o600
     assert not make_self_signed(tls, "mail.example.org")
     assert Path(tls.cert).read_bytes() == made
-    context(tls)
+    assert read_pair(tls.cert, tls.key).names == {"mail.example.org", "localhost"}
 
 
 def test_tls_before_1_2_is_refused(tls):
     make_self_signed(tls, "mail.example.org")
     for version in (SSL.OP_NO_SSLv3, SSL.OP_NO_TLSv1, SSL.OP_NO_TLSv1_1):
-        assert context(tls).getContext().set_options(0) & version, version
+        assert read_pair(tls.cert, tls.key).context.set_options(0) & version, version
 
 
 def test_bad_certificates_are_one_line(tls, tmp_path):
@@ -161,13 +161,13 @@ def test_bad_certificates_are_one_line(tls, tmp_path):
     make_self_signed(tls, "a")
     make_self_signed(other, "b")
     with pytest.raises(StartupError, match=r"^\[tls\] key: .* does not belong to the certificate"):
-        context(TlsConfig(tls.cert, other.key))
+        read_pair(tls.cert, other.key)
     with pytest.raises(StartupError, match=r"^\[tls\] cert: .* holds no PEM certificate$"):
-        context(TlsConfig(tls.key, tls.key))
+        read_pair(tls.key, tls.key)
     with pytest.raises(StartupError, match=r"^\[tls\] key: .* holds no PEM private key"):
-        context(TlsConfig(tls.cert, tls.cert))
+        read_pair(tls.cert, tls.cert)
     with pytest.raises(StartupError, match=r"^\[tls\] cert: /none: No such file"):
-        context(TlsConfig("/none", tls.key))
+        read_pair("/none", tls.key)
 
 
 def test_a_port_in_use_is_one_line():

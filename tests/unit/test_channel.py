@@ -238,7 +238,7 @@ def test_a_peer_that_does_not_read_the_last_words_is_cut_off() -> None:
 def test_draining_lets_what_was_sent_be_answered_and_ends_the_next_wait_for_a_line() -> None:
     peer = Peer()
     data = peer.begin(peer.channel.some())
-    peer.channel.drain()
+    peer.channel.drain("stopping")
     assert waits(data)
     peer.channel.received(b"rest\r\nlast\r\n")
     peer.channel.unread(outcome(data))
@@ -250,7 +250,7 @@ def test_draining_lets_what_was_sent_be_answered_and_ends_the_next_wait_for_a_li
 def test_draining_wakes_a_peer_between_two_commands() -> None:
     peer = Peer()
     line = peer.begin(peer.channel.line(100))
-    peer.channel.drain()
+    peer.channel.drain("stopping")
     assert isinstance(outcome(line), Draining)
 
 

@@ -8,17 +8,24 @@ from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
 from lightmail.metrics import REGISTRY
-from lightmail.sessions import Sessions, TurnedAway
+from lightmail.sessions import STOPPING, Sessions, TurnedAway
 
 
 class Talk:
     """A session that ends when the test says so."""
 
+    id = "talk"
+    phase = "talking"
+
     def __init__(self, sessions: Sessions[Talk]) -> None:
         self.told: list[str] = []
         sessions.opened(self)
 
-    def drain(self) -> None:
+    def about(self) -> None:
+        return None
+
+    def drain(self, why: str) -> None:
+        assert why == STOPPING
         self.told.append("drain")
 
     def abort(self) -> None:
@@ -44,10 +51,10 @@ def test_open_sessions_are_counted(fixture: Fixture) -> None:
     fixture.sessions.closed(talks[1])
     assert len(fixture.sessions) == 2
     assert set(fixture.sessions) == {talks[0], talks[2]}
-    assert REGISTRY.get_sample_value("lightmail_sessions", {"protocol": "test"}) == 2
+    assert REGISTRY.get_sample_value("lightmail_sessions", {"protocol": "test", "state": "talking"}) == 2
     for talk in fixture.sessions:
         fixture.sessions.closed(talk)
-    assert REGISTRY.get_sample_value("lightmail_sessions", {"protocol": "test"}) == 0
+    assert not REGISTRY.get_sample_value("lightmail_sessions", {"protocol": "test", "state": "talking"})
 
 
 def test_draining_returns_with_the_end_of_the_last(fixture: Fixture) -> None:

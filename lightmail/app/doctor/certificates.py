@@ -10,7 +10,7 @@ from typing import Final
 
 from cryptography import x509
 
-from lightmail.app.certificate import context
+from lightmail.app.certificate import dns_names, read_pair
 from lightmail.app.doctor.checks import Check, bad, good, warning
 from lightmail.config import Config
 from lightmail.errors import StartupError
@@ -35,7 +35,7 @@ def look(config: Config) -> Iterator[Check]:
         yield good("certificate", tls.cert, "none yet; an embedded server makes one when it starts")
         return
     try:
-        context(tls)
+        read_pair(tls.cert, tls.key)
         with open(tls.cert, "rb") as file:
             chain = x509.load_pem_x509_certificates(file.read())
     except StartupError as error:
@@ -72,12 +72,8 @@ def _lifetime(path: str, certificate: x509.Certificate, now: datetime) -> Check:
 
 
 def _names(path: str, certificate: x509.Certificate, hostname: str) -> Check:
-    try:
-        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        listed = names.get_values_for_type(x509.DNSName)
-    except x509.ExtensionNotFound:
-        listed = []
-    if any(_covers(name.lower(), hostname.lower()) for name in listed):
+    listed = sorted(dns_names(certificate))
+    if any(_covers(name, hostname.lower()) for name in listed):
         return good("name", path, f"it names {hostname}")
     return warning(
         "name",
