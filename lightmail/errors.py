@@ -114,6 +114,14 @@ class NoSuchMailbox(MailError):
     text = "No such mailbox."
 
 
+class NoSuchMessage(MailError):
+    """A message, named by its id, that is not there, or is no business of who asks (RFC 5530)."""
+
+    imap_code = b"NONEXISTENT"
+    http = 404
+    text = "No such message."
+
+
 class NoSuchDestination(NoSuchMailbox):
     """The destination of APPEND, COPY or MOVE does not exist; CREATE would mend it (RFC 3501 section 7.1)."""
 
@@ -190,6 +198,14 @@ class AuthorizationFailed(MailError):
     text = "Not allowed to use that account."
 
 
+class NotPermitted(MailError):
+    """Something that only an administrator of the whole server may do (RFC 5530)."""
+
+    imap_code = b"NOPERM"
+    http = 403
+    text = "Only an administrator of the server may do that."
+
+
 class PrivacyRequired(MailError):
     """A plaintext password over a connection that is neither encrypted nor local (RFC 5530)."""
 
@@ -232,6 +248,34 @@ class NoSuchSession(MailError):
 
     http = 404
     text = "There is no such session."
+
+
+class NoSuchToken(MailError):
+    """No token of the HTTP API has this id."""
+
+    http = 404
+    text = "There is no such token."
+
+
+class NoSuchJob(MailError):
+    """No job has this id."""
+
+    http = 404
+    text = "There is no such job."
+
+
+class NoSuchCalendar(MailError):
+    """No calendar has this id."""
+
+    http = 404
+    text = "There is no such calendar."
+
+
+class NoSuchEvent(MailError):
+    """No event of a calendar has this id."""
+
+    http = 404
+    text = "There is no such event."
 
 
 class NoSuchQueuedEvent(MailError):

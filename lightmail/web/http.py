@@ -10,9 +10,10 @@ import os
 from io import BytesIO
 from typing import Any, Final
 
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
+from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
@@ -30,8 +31,8 @@ _DISCARDED_OCTETS: Final = 8 << 20
 class BoundedChannel(HTTPChannel):
     """A connection on which no request takes longer than a minute to arrive; in its own time to be answered."""
 
-    _deadline: IDelayedCall | None = None
-    _clock: Any = None
+    site: BoundedSite
+    _deadline: Any = None
 
     def connectionMade(self) -> None:
         """Expect the first request."""
@@ -48,14 +49,14 @@ class BoundedChannel(HTTPChannel):
         self._expect()
         super().requestDone(request)  # type: ignore[no-untyped-call]
 
-    def connectionLost(self, reason: Any) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Nothing more is expected."""
         self._rest()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def _expect(self) -> None:
         self._rest()
-        self._deadline = self.callLater(_REQUEST_SECONDS, self._too_slow)
+        self._deadline = self.callLater(_REQUEST_SECONDS, self._too_slow)  # type: ignore[no-untyped-call]
 
     def _rest(self) -> None:
         if self._deadline is not None and self._deadline.active():
@@ -78,9 +79,10 @@ class BoundedRequest(Request):
     _received = 0
     _held = 0
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, channel: BoundedChannel, *args: Any) -> None:
+        super().__init__(channel, *args)  # type: ignore[no-untyped-call]
         self.id = os.urandom(8).hex()
+        self._site = channel.site
         self.caller = ""
 
     def gotLength(self, length: int | None) -> None:
@@ -91,10 +93,9 @@ class BoundedRequest(Request):
     def handleContentChunk(self, data: bytes) -> None:
         """A piece of the body has come."""
         self._received += len(data)
-        site = self.channel.site  # type: ignore[union-attr]
         self.too_big = self.too_big or self._received > BODY_OCTETS
         if not (self.too_big or self.crowded):
-            self.crowded = not site.hold(len(data))
+            self.crowded = not self._site.hold(len(data))
             if not self.crowded:
                 self._held += len(data)
                 self.content.write(data)  # type: ignore[union-attr]
@@ -125,6 +126,19 @@ class BoundedRequest(Request):
         self._let_go()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
+    @property
+    def peer(self) -> str:
+        """The address of the other end; empty for a Unix socket."""
+        return getattr(self.getClientAddress(), "host", "")  # type: ignore[no-untyped-call]
+
+    def say(self, name: str, value: str) -> None:
+        """Set a header field of the answer."""
+        self.setHeader(name.encode("ascii"), value.encode("ascii", "replace"))  # type: ignore[no-untyped-call]
+
+    def put(self, octets: bytes) -> None:
+        """Write a piece of the answer's body, after the header; of HEAD's the header alone."""
+        self.write(octets)  # type: ignore[no-untyped-call]
+
     def body(self) -> bytes:
         """The body."""
         content: BytesIO = self.content  # type: ignore[assignment]
@@ -132,8 +146,8 @@ class BoundedRequest(Request):
 
     def _let_go(self) -> None:
         held, self._held = self._held, 0
-        if held and self.channel is not None:
-            self.channel.site.release(held)
+        if held:
+            self._site.release(held)
             self.content = BytesIO()
 
 
@@ -142,10 +156,11 @@ class BoundedSite(Site):
 
     noisy = False
     displayTracebacks = False
-    protocol = BoundedChannel
+    protocol = BoundedChannel  # type: ignore[assignment]
 
     def __init__(self, root: Any, reactor: Any) -> None:
-        super().__init__(root, requestFactory=BoundedRequest, timeout=_REQUEST_SECONDS, reactor=reactor)
+        arguments: dict[str, Any] = {"requestFactory": BoundedRequest, "timeout": _REQUEST_SECONDS, "reactor": reactor}
+        super().__init__(root, **arguments)  # type: ignore[no-untyped-call]
         self._held = 0
 
     def hold(self, octets: int) -> bool:

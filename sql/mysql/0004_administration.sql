@@ -9,6 +9,10 @@ ALTER TABLE accounts ADD INDEX accounts_of_domain (domain, address, deleted_at);
 -- origin: the address of the HTTP client, or `console`. domain 0: the server as a whole.
 ALTER TABLE audit_log ADD COLUMN origin VARBINARY(64) NOT NULL DEFAULT '';
 ALTER TABLE audit_log ADD COLUMN domain BIGINT NOT NULL DEFAULT 0;
+-- Pages of what was done in a domain, by somebody, to something.
+ALTER TABLE audit_log ADD INDEX audit_log_domain (domain, id);
+ALTER TABLE audit_log ADD INDEX audit_log_actor (actor, id);
+ALTER TABLE audit_log ADD INDEX audit_log_subject (subject, id);
 
 -- Who may use the HTTP API besides the token of the configuration. secret_sha256: the token itself is shown once and kept by its
 -- owner; it is random, so one fast hash hides it. scopes: words with spaces between. domain 0: all domains. expires_at and

@@ -9,6 +9,10 @@ CREATE INDEX IF NOT EXISTS accounts_of_domain ON accounts (domain, address, dele
 -- origin: the address of the HTTP client, or `console`. domain 0: the server as a whole.
 ALTER TABLE audit_log ADD COLUMN origin BLOB NOT NULL DEFAULT x'';
 ALTER TABLE audit_log ADD COLUMN domain INTEGER NOT NULL DEFAULT 0;
+-- Pages of what was done in a domain, by somebody, to something.
+CREATE INDEX IF NOT EXISTS audit_log_domain ON audit_log (domain, id);
+CREATE INDEX IF NOT EXISTS audit_log_actor ON audit_log (actor, id);
+CREATE INDEX IF NOT EXISTS audit_log_subject ON audit_log (subject, id);
 
 -- Who may use the HTTP API besides the token of the configuration. secret_sha256: the token itself is shown once and kept by its
 -- owner; it is random, so one fast hash hides it. scopes: words with spaces between. domain 0: all domains. expires_at and

@@ -11,6 +11,7 @@ from klein.resource import KleinResource
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from lightmail.errors import MailError, ServerBug
@@ -28,7 +29,7 @@ log = Logger()
 _VARIABLE = re.compile(r"\{([a-z_]+)\}")
 
 
-class _Resource(KleinResource):  # type: ignore[misc]
+class _Resource(KleinResource):
     """Klein's resource, for requests whose method and path it can read."""
 
     def render(self, request: Any) -> Any:
@@ -36,7 +37,7 @@ class _Resource(KleinResource):  # type: ignore[misc]
         if not (_is_text(request.method) and all(_is_text(part) for part in request.postpath)):
             send_problem(request, Problem(404, "no_such_page", "There is no such page."))
             request.finish()
-            return 1
+            return NOT_DONE_YET
         return super().render(request)
 
 
@@ -65,7 +66,7 @@ def _handler(endpoint: Endpoint, tokens: Tokens, services: ApiServices) -> Calla
         try:
             caller = await tokens.caller(request, endpoint)
             request.caller = caller.actor.name
-            call = read_call(request, endpoint, variables, caller.actor, services)
+            call = read_call(request, endpoint, variables, caller, services)
             await send(request, endpoint, await endpoint.run(call), services.reactor)
         except CancelledError:
             request.channel.forceAbortClient() if request.channel else None

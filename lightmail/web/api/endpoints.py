@@ -8,7 +8,7 @@ below, or raises: `Problem`, or a `MailError`, whose HTTP status is its answer's
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
 from typing import Any
 
@@ -62,17 +62,20 @@ Answer = Json | Page | Octets | Nothing
 class Call:
     """A request that may be carried out: its fields are of the types that the endpoint declares.
 
-    `actor` is who asks; on a public endpoint his name is empty. `query` has every field of the endpoint, None where it
-    was not given. `body` has the optional fields only where they were given.
+    `actor` is who asks, and `scopes` what he may do; on a public endpoint his name is empty. `query` has every field of
+    the endpoint, None where it was not given. `body` has the optional fields only where they were given. `octets` is
+    the body where the endpoint `takes` another type than JSON.
     """
 
     actor: Actor
+    scopes: Collection[Scope]
     path: Mapping[str, Any]
     query: Mapping[str, Any]
     body: Mapping[str, Any]
     page: PageRequest
     services: ApiServices
     request_id: str
+    octets: bytes = b""
 
 
 Run = Callable[[Call], Awaitable[Answer]]
@@ -94,9 +97,10 @@ class Endpoint:
 
     `path` names its variables in braces; they are ids unless `variables` gives them another type. A `scope` of None
     makes it public. `answer` is the type of the JSON that it gives, of each item where it is `paged`; `position` are
-    the types of what a cursor holds, and `offset` says whether a page may be asked for by offset. `media` is the
-    content type of Octets. `server_only`: not for who administers one domain. `codes` are the problems it may answer
-    with, besides those that every endpoint has.
+    the types of what a cursor holds, and `offset` says whether a page may be asked for by offset. `takes` is the
+    content type of a body that is not JSON and that the endpoint reads itself, `media` that of Octets. `server_only`:
+    not for who administers one domain. `codes` are the problems it may answer with, besides those that every endpoint
+    has.
     """
 
     method: str
@@ -108,6 +112,7 @@ class Endpoint:
     variables: Mapping[str, Schema] = field(default_factory=dict)
     query: Sequence[Query] = ()
     body: Object | None = None
+    takes: str | None = None
     answer: Schema | None = None
     status: int = 200
     paged: bool = False

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from functools import cache
 from http import HTTPStatus
 from typing import Any
 
@@ -65,7 +64,6 @@ def of_mail_error(error: MailError) -> Problem:
     return Problem(error.http, code_of(type(error)), error.text, headers=headers)
 
 
-@cache
 def code_of(error: type[MailError]) -> str:
     """The code of a class of errors: ``no_such_account`` for NoSuchAccount."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", error.__name__).lower()

@@ -38,14 +38,14 @@ async def send(request: BoundedRequest, endpoint: Endpoint, answer: Answer, reac
 def send_problem(request: BoundedRequest, problem: Problem) -> None:
     """Write a problem."""
     for name, value in problem.headers.items():
-        request.setHeader(name.encode("ascii"), value.encode("ascii", "replace"))
+        request.say(name, value)
     _send_json(request, problem.status, CONTENT_TYPE, problem.document(request.id))
 
 
 def _send_json(request: BoundedRequest, status: int, kind: str, value: Any) -> None:
     octets = json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
     _begin(request, status, kind, len(octets))
-    request.write(octets)
+    request.put(octets)
 
 
 def _begin(request: BoundedRequest, status: int, kind: str | None, length: int | None) -> None:
@@ -57,13 +57,13 @@ def _begin(request: BoundedRequest, status: int, kind: str | None, length: int |
         "X-Request-Id": request.id,
     }
     for name, value in headers.items():
-        request.setHeader(name.encode("ascii"), value.encode("ascii"))
+        request.say(name, value)
     if kind is not None:
-        request.setHeader(b"Content-Type", kind.encode("ascii"))
+        request.say("Content-Type", kind)
     if length is not None:
-        request.setHeader(b"Content-Length", b"%d" % length)
+        request.say("Content-Length", str(length))
     if request.method == b"HEAD" or status == 204:
-        request.write(b"")
+        request.put(b"")
 
 
 async def _send_octets(request: BoundedRequest, endpoint: Endpoint, answer: Octets, reactor: Any) -> None:
@@ -72,12 +72,12 @@ async def _send_octets(request: BoundedRequest, endpoint: Endpoint, answer: Octe
     if answer.filename is not None:
         plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in answer.filename)
         names = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(answer.filename, safe='')}"
-        request.setHeader(b"Content-Disposition", names.encode("ascii"))
+        request.say("Content-Disposition", names)
         # Whatever a browser takes it for, it runs nothing of it.
-        request.setHeader(b"Content-Security-Policy", b"sandbox; default-src 'none'")
+        request.say("Content-Security-Policy", "sandbox; default-src 'none'")
     _begin(request, endpoint.status, answer.content_type, length)
     if isinstance(body, bytes):
-        request.write(body)
+        request.put(body)
     else:
         await _send_pieces(request, body, reactor)
 
@@ -88,13 +88,13 @@ async def _send_pieces(request: BoundedRequest, pieces: AsyncIterator[bytes], re
         if request.method == b"HEAD":
             return
         flow = _Flow()
-        request.registerProducer(flow, True)
+        request.registerProducer(flow, True)  # type: ignore[no-untyped-call]
         try:
             async for piece in pieces:
-                request.write(piece)
+                request.put(piece)
                 await flow.open(reactor)
         finally:
-            request.unregisterProducer()
+            request.unregisterProducer()  # type: ignore[no-untyped-call]
     finally:
         close = getattr(pieces, "aclose", None)
         if close is not None:

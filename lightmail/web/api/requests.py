@@ -7,12 +7,12 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
-from lightmail.operations.actors import Actor
 from lightmail.web.api import pages
 from lightmail.web.api.endpoints import Call, Endpoint
 from lightmail.web.api.problems import InvalidField, Problem
 from lightmail.web.api.schemas import Schema
 from lightmail.web.api.services import ApiServices
+from lightmail.web.api.tokens import Caller
 from lightmail.web.http import BODY_OCTETS, BoundedRequest
 
 _MOST_FIELDS: Final = 50
@@ -22,15 +22,20 @@ def read_call(
     request: BoundedRequest,
     endpoint: Endpoint,
     variables: Mapping[str, str],
-    actor: Actor,
+    caller: Caller,
     services: ApiServices,
 ) -> Call:
     """What is asked of an endpoint. Raises Problem: 400, 413, 415, or 422 with the field that is wrong."""
     path = {name: endpoint.variable(name).read_text(text, name) for name, text in variables.items()}
     query = _read_query(request.query, endpoint)
     page = pages.read_page(query, endpoint.position) if endpoint.paged else pages.PageRequest()
-    body = _read_body(request, endpoint)
-    return Call(actor, path, query, body, page, services, request.id)
+    _require_room(request)
+    body: Mapping[str, Any]
+    if endpoint.takes is not None:
+        body, octets = {}, request.body()
+    else:
+        body, octets = _read_body(request, endpoint), b""
+    return Call(caller.actor, caller.scopes, path, query, body, page, services, request.id, octets)
 
 
 def query_fields(endpoint: Endpoint) -> dict[str, Schema]:
@@ -60,11 +65,15 @@ def _read_query(text: bytes, endpoint: Endpoint) -> dict[str, Any]:
     return found
 
 
-def _read_body(request: BoundedRequest, endpoint: Endpoint) -> Mapping[str, Any]:
+def _require_room(request: BoundedRequest) -> None:
+    """Raise Problem where the body was thrown away."""
     if request.too_big:
         raise Problem(413, "body_too_big", f"The body is over {BODY_OCTETS} octets.")
     if request.crowded:
         raise Problem(503, "busy", "Too many bodies at once; try again later.", headers={"Retry-After": "5"})
+
+
+def _read_body(request: BoundedRequest, endpoint: Endpoint) -> Mapping[str, Any]:
     octets = request.body()
     if endpoint.body is None:
         if octets:

@@ -65,15 +65,15 @@ class Tokens:
         digest = hashlib.sha256(secret).digest()
         if self._configured is not None and hmac.compare_digest(digest, self._configured):
             return Caller(Actor(CONFIGURED, origin), ALL_SCOPES)
-        token = await self._use.find(secret, digest)
+        token = await self._use.find(secret)
         if token is None:
             raise _unauthorized("The token is unknown, revoked or expired.", "token_invalid", error="invalid_token")
         scopes = frozenset(scope for scope in Scope if scope.value in token.scopes)
-        return Caller(Actor(token.name, origin, token.domain or None), scopes)
+        return Caller(Actor(f"token {token.name}", origin, token.domain), scopes)
 
     def _origin(self, request: BoundedRequest) -> str:
         """The address of the client; the one that a trusted proxy says it had the request from."""
-        peer = getattr(request.getClientAddress(), "host", "")
+        peer = request.peer
         forwarded = request.requestHeaders.getRawHeaders(b"x-forwarded-for")
         if forwarded and is_in(peer, self._trusted):
             said = ip_of(forwarded[-1].rpartition(b",")[2].strip().decode("ascii", "replace"))
