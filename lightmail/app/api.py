@@ -23,6 +23,7 @@ def api_factory(config: Config, backends: Backends, reactor: Any) -> Any:
         blobs=backends.blobs,
         authenticator=backends.authenticator,
         readiness=backends.readiness,
+        desk=backends.desk,
         started_us=time.time_ns() // 1000,
         reactor=reactor,
     )

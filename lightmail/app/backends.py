@@ -14,6 +14,7 @@ from lightmail.notify.hints import Notifier
 from lightmail.objects.backends import ObjectStore
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.spool import Spools
+from lightmail.operations.jobs import Desk
 from lightmail.operations.transactions import Transactions
 from lightmail.store.database import Database
 from lightmail.threads import BoundedPool
@@ -39,3 +40,4 @@ class Backends:
     hashing: BoundedPool
     authenticator: Authenticator
     readiness: Readiness
+    desk: Desk

@@ -1,5 +1,5 @@
 """Forgetting what nobody asks for any more: operation ids and wishes to end sessions after a day, delivery digests after
-a week, events and the progress of a verification that nobody took up again after 30 days.
+a week, events, the progress of a verification that nobody took up again, and jobs that have ended after 30 days.
 
 The collector does it where it runs (`jobs.garbage`); a server without one has `Housekeeping`.
 """
@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Final
 
 from lightmail.rounds import Rounds
-from lightmail.store import ledger, progress
+from lightmail.store import jobs, ledger, progress
 from lightmail.store.database import Database
 
 _DAY_US: Final = 86_400_000_000
@@ -19,6 +19,7 @@ DELIVERIES_AGE_US: Final = 7 * _DAY_US
 EVENTS_AGE_US: Final = 30 * _DAY_US
 SESSION_ENDS_AGE_US: Final = _DAY_US
 PROGRESS_AGE_US: Final = 30 * _DAY_US
+JOBS_AGE_US: Final = 30 * _DAY_US
 # Jobs that note their progress so that they can be taken up; others go on for ever, or clean up themselves.
 _RESUMABLE: Final = "verify"
 _AGES: Final = (
@@ -37,6 +38,7 @@ _DEADLINE_SECONDS: Final = 600.0
 async def forget(database: Database) -> int:
     """Delete what is too old; how many rows. Safe to run anywhere, any time, by several at once. Raises Unavailable."""
     total = await database.run("forget", progress.forget_txn, _RESUMABLE, PROGRESS_AGE_US)
+    total += await database.run("forget", jobs.forget_txn, JOBS_AGE_US)
     for table, age_us in _AGES:
         while True:
             count = await database.run("forget", ledger.forget_txn, table, age_us, _AT_ONCE)

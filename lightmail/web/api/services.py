@@ -9,6 +9,7 @@ from lightmail.auth.login import Authenticator
 from lightmail.config import Config
 from lightmail.objects.backends import ObjectStore
 from lightmail.objects.blobs import Blobs
+from lightmail.operations.jobs import Desk
 from lightmail.operations.transactions import Transactions
 from lightmail.store.database import Database
 from lightmail.threads import BoundedPool
@@ -29,5 +30,6 @@ class ApiServices:
     blobs: Blobs
     authenticator: Authenticator
     readiness: Readiness
+    desk: Desk
     started_us: int
     reactor: Any
