@@ -17,13 +17,15 @@ from lightmail.objects.spool import Spools
 from lightmail.operations.jobs import Desk
 from lightmail.operations.transactions import Transactions
 from lightmail.store.database import Database
+from lightmail.store.sessions import Process
 from lightmail.threads import BoundedPool
 from lightmail.web.readiness import Readiness
 
 
 @dataclass(frozen=True, slots=True)
 class Backends:
-    """The backends, open. `pool` has the threads for objects and files, `hashing` those for passwords."""
+    """The backends, open. `pool` has the threads for objects and files, `hashing` those for passwords. `process`
+    is this server among those of the store."""
 
     database: Database
     transactions: Transactions
@@ -40,4 +42,5 @@ class Backends:
     hashing: BoundedPool
     authenticator: Authenticator
     readiness: Readiness
+    process: Process
     desk: Desk

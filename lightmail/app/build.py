@@ -22,6 +22,7 @@ from lightmail.app.jobs import start_jobs
 from lightmail.app.lifecycle import OrderedService, Part, Parts, service_part
 from lightmail.app.listeners import Listeners
 from lightmail.app.opening import check_or_wait, compare_epochs
+from lightmail.app.operating import sessions_part
 from lightmail.app.privileges import drop, prepare_directory
 from lightmail.arenas import share_arenas
 from lightmail.auth.login import Authenticator
@@ -41,6 +42,7 @@ from lightmail.jobs.garbage.service import Garbage
 from lightmail.jobs.journal.service import JOURNAL_STOP_SECONDS, CountedHints, JournalService
 from lightmail.jobs.quota_notice import read_notice
 from lightmail.jobs.quotas import QuotaWarnings
+from lightmail.jobs.sessions import this_process
 from lightmail.jobs.snapshots import SnapshotWriter, snapshots_service
 from lightmail.lmtp.factory import LmtpFactory
 from lightmail.lmtp.services import LmtpServices
@@ -94,6 +96,7 @@ def make_service(config: Config, reactor: Any) -> OrderedService:
         if certificates is not None:
             renewing = renewals(certificates, backends.pool.run, reactor=reactor)
             await parts.start(service_part("certificates", renewing))
+        await parts.start(sessions_part(config, backends, factories, reactor))
         await parts.start(service_part("collector of cycles", QuietCollector(reactor)))
         await _open_listeners(config, parts, listeners, backends.readiness, factories, certificates, reactor)
 
@@ -135,6 +138,8 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> Backends
     )
     await parts.start(_pool_part(hashing))
 
+    process = this_process()
+
     async def ask_database() -> None:
         await database.read("ready", _ask_txn)
 
@@ -157,7 +162,8 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> Backends
         hashing=hashing,
         authenticator=_authenticator(config, hashing, database, reactor),
         readiness=Readiness({"database": ask_database, "objects": ask_objects}, reactor),
-        desk=Desk(os.urandom(16)),
+        process=process,
+        desk=Desk(process.id),
     )
 
 

@@ -208,7 +208,7 @@ class SessionKeeper(MultiService):
         super().__init__()  # type: ignore[no-untyped-call]
         self._reports = Reports(database, process, registries if listed else (), reactor=reactor)
         self._endings = Endings(database, process, registries, reactor=reactor)
-        self._ends = Rounds(
+        ending = Rounds(
             self._endings.look,
             reactor=reactor,
             interval_seconds=END_SECONDS,
@@ -224,12 +224,8 @@ class SessionKeeper(MultiService):
             trouble="the sessions of this process cannot be reported",
             recovery="the sessions of this process are reported again",
         )
-        for rounds in (self._ends, reporting):
+        for rounds in (ending, reporting):
             rounds.setServiceParent(self)  # type: ignore[no-untyped-call]
-
-    def hasten(self) -> None:
-        """Look now for sessions that are to end."""
-        self._ends.hasten()
 
     async def start(self) -> None:
         """Take note of what was wished before; then begin both rounds. To be awaited before anybody may log in."""
