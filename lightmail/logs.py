@@ -1,7 +1,8 @@
 """Where log events go: one line of text or one JSON object each, to standard error or to a file.
 
-Events come from :class:`twisted.logger.Logger`; a session puts its id into the event's ``session``. Whatever an event
-holds, it stays one record: control characters are escaped, so that nothing a client sends can forge a line.
+Events come from :class:`twisted.logger.Logger`. Each is marked with the trace that is current where it is said
+(`lightmail.traces`), or with the event's own ``trace``, or the id in its ``session``. Whatever an event holds, it stays
+one record: control characters are escaped, so that nothing a client sends can forge a line.
 """
 
 from __future__ import annotations
@@ -10,16 +11,20 @@ import json
 import os
 import re
 import sys
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import IO, Any, Final
 
 from twisted.logger import ILogObserver, LogEvent, LogLevel, formatEvent
 from zope.interface import directlyProvides
 
+from lightmail.metrics import LOG_RECORDS
+from lightmail.traces import CURRENT
+
 # The last ones change the direction of writing: a line would read as another.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u061c\u202a-\u202e\u2066-\u2069]")
 # What an event carries for the logger's own sake. All other fields join the JSON object.
-_INTERNAL: Final = re.compile(r"log_|(?:format|isError|message|time|system|session|logLevel|failure|why)\Z")
+_INTERNAL: Final = re.compile(r"log_|(?:format|isError|message|time|system|session|trace|logLevel|failure|why)\Z")
 
 
 class Destination:
@@ -57,17 +62,33 @@ class Destination:
         return os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace")
 
 
-def observer(destination: Destination, level: str, as_json: bool) -> Any:
-    """An ILogObserver that writes events of `level` (debug, info, warn, error) and above to `destination`."""
+def observer(destination: Destination, level: str, as_json: bool, keep: Callable[[str], None] | None = None) -> Any:
+    """An ILogObserver that writes events of `level` (debug, info, warn, error) and above to `destination`.
+
+    `keep` gets each record that is written, too, as it was written.
+    """
     least = LogLevel.levelWithName(level)
     form = format_json if as_json else format_text
 
     def write(event: LogEvent) -> None:
         if _weight(event) >= least:
-            destination.write(form(event))
+            record = form(event)
+            destination.write(record)
+            if keep is not None:
+                keep(record)
 
     directlyProvides(write, ILogObserver)
     return write
+
+
+def count(event: LogEvent) -> None:
+    """An ILogObserver for the metrics: how many warnings, errors and bugs there were, written or not."""
+    level = event.get("log_level")
+    if level is not None and level >= LogLevel.warn:
+        LOG_RECORDS.labels(level.name).inc()
+
+
+directlyProvides(count, ILogObserver)
 
 
 def _weight(event: LogEvent) -> Any:
@@ -77,31 +98,36 @@ def _weight(event: LogEvent) -> Any:
 
 
 def format_text(event: LogEvent) -> str:
-    """``2026-01-31T12:00:00.000Z info  imap [session] message``; a traceback follows, indented."""
-    session = event.get("session")
-    where = f"{_source(event)} [{_one_line(str(session))}]" if session else _source(event)
+    """``2026-01-31T12:00:00.000Z info  imap [trace] message``; a traceback follows, indented."""
+    trace = _trace(event)
+    where = f"{_source(event)} [{_one_line(trace)}]" if trace else _source(event)
     line = f"{_moment(event)} {_level(event):5} {where} {_one_line(formatEvent(event))}\n"
-    trace = _traceback(event)
-    return line + "".join(f"    {_one_line(part)}\n" for part in trace.splitlines())
+    traceback = _traceback(event)
+    return line + "".join(f"    {_one_line(part)}\n" for part in traceback.splitlines()) if traceback else line
 
 
 def format_json(event: LogEvent) -> str:
-    """One JSON object: time, level, source, session, message, the event's own fields, and a traceback where one is."""
+    """One JSON object: time, level, source, trace, session, message, the event's own fields, and a traceback."""
     record: dict[str, Any] = {"time": _moment(event), "level": _level(event), "source": _source(event)}
+    if trace := _trace(event):
+        record["trace"] = trace
     if event.get("session"):
         record["session"] = str(event["session"])
     record["message"] = formatEvent(event)
     for key, value in event.items():
         if not _INTERNAL.match(key) and key not in record:
             record[key] = value if isinstance(value, bool | int | float | str | None) else _plain(value)
-    trace = _traceback(event)
-    if trace:
-        record["traceback"] = trace
+    if traceback := _traceback(event):
+        record["traceback"] = traceback
     return json.dumps(record, ensure_ascii=True).replace("\x7f", "\\u007f") + "\n"
 
 
 def _plain(value: Any) -> str:
     return value.decode("utf-8", "backslashreplace") if isinstance(value, bytes) else str(value)
+
+
+def _trace(event: LogEvent) -> str:
+    return str(event.get("trace") or CURRENT.get() or event.get("session") or "")
 
 
 def _moment(event: LogEvent) -> str:

@@ -76,7 +76,7 @@ IMAP_REQUESTS: Final = Counter(
 )
 IMAP_SECONDS: Final = Histogram(
     "lightmail_imap_command_seconds",
-    "IMAP commands from their turn to their tagged result; IDLE, which lasts as long as its client likes, is not in it.",
+    "IMAP commands from their turn to their tagged result; without IDLE, which lasts as long as its client likes.",
     ["command"],
     buckets=_SECONDS,
     registry=REGISTRY,
@@ -135,7 +135,9 @@ CACHE_HITS: Final = Counter(
 )
 CACHE_OCTETS: Final = Live("lightmail_cache_octets", "Octets that the caches in memory hold.", ["cache"])
 POOL_CALLS: Final = Live(
-    "lightmail_pool_calls", "Calls in the pools of threads, by pool: running, or waiting for a thread.", ["pool", "state"]
+    "lightmail_pool_calls",
+    "Calls in the pools of threads, by pool: running, or waiting for a thread.",
+    ["pool", "state"],
 )
 SNAPSHOTS: Final = Counter(
     "lightmail_snapshots",
@@ -156,7 +158,8 @@ REACTOR_STALL: Final = Histogram(
     registry=REGISTRY,
 )
 LOG_RECORDS: Final = Counter(
-    "lightmail_log_records", "Warnings and worse, by level, whether the log's level lets them through or not.",
+    "lightmail_log_records",
+    "Warnings and worse, by level, whether the log's level lets them through or not.",
     ["level"],
     registry=REGISTRY,
 )

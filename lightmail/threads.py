@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
@@ -18,6 +18,8 @@ from twisted.internet.interfaces import IReactorFromThreads
 
 from lightmail import stalls
 from lightmail.errors import Unavailable
+from lightmail.metrics import POOL_CALLS, Reading
+from lightmail.traces import CURRENT
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -26,7 +28,7 @@ T = TypeVar("T")
 class _Work:
     """One call on its way through the pool. Its Deferred belongs to the reactor's thread alone."""
 
-    __slots__ = ("cancelled", "deadline", "deferred", "error", "fn", "result")
+    __slots__ = ("cancelled", "deadline", "deferred", "error", "fn", "result", "trace")
 
     def __init__(self, fn: Callable[[], Any], deadline: float) -> None:
         self.fn: Callable[[], Any] | None = fn
@@ -34,6 +36,7 @@ class _Work:
         self.cancelled = False
         self.result: Any = None
         self.error: BaseException | None = None
+        self.trace = CURRENT.get()
         self.deferred: Deferred[Any] = Deferred(self._cancel)
 
     def _cancel(self, deferred: Deferred[Any]) -> None:
@@ -44,6 +47,7 @@ class _Work:
         fn, self.fn = self.fn, None
         if self.cancelled or fn is None:
             return
+        CURRENT.set(self.trace)  # the thread's own: it stays until the next call
         try:
             if time.monotonic() > self.deadline:
                 raise Unavailable
@@ -89,6 +93,12 @@ class BoundedPool:
     def start(self) -> None:
         """Take in calls from now on."""
         self._open = True
+        POOL_CALLS.watch(self, BoundedPool._readings)
+
+    def _readings(self) -> Iterator[Reading]:
+        waiting = len(self._waiting)
+        yield (self.name, "running"), self._pending - waiting
+        yield (self.name, "waiting"), waiting
 
     async def stop(self) -> None:
         """Refuse new calls, and return when those already taken in have ended and the threads are gone."""

@@ -15,6 +15,9 @@ HEADER_OCTETS: Final = 1 << 20
 
 # Any field that says so is believed: a sender who writes one harms nobody else.
 _SPAM: Final = re.compile(rb"\r\nx-spam-flag:[ \t]*yes[ \t]*(?:\r\n|\Z)")
+_MESSAGE_ID: Final = b"\r\nmessage-id:"
+# No identifier that is meant to be one is longer.
+_ID_OCTETS: Final = 300
 _DAYS: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS: Final = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
@@ -62,10 +65,12 @@ class Signs:
 
     ``spam``: a filter in front has marked it (``X-Spam-Flag: YES``). ``identified``: it has a Message-ID or a Received
     field, so that the same octets from the same sender are the same message and not merely an equal one.
+    ``message_id`` is the Message-ID as it was given, for the log: one word, not too long, empty for none.
     """
 
     spam: bool
     identified: bool
+    message_id: str = ""
 
 
 class HeaderWatch:
@@ -91,10 +96,22 @@ class HeaderWatch:
 
     def signs(self) -> Signs:
         """What the header block tells."""
-        header = b"\r\n" + b"".join(self._chunks)
-        end = header.find(b"\r\n\r\n")
-        header = (header if end < 0 else header[: end + 2]).lower()
+        given = b"\r\n" + b"".join(self._chunks)
+        end = given.find(b"\r\n\r\n")
+        header = (given if end < 0 else given[: end + 2]).lower()
+        named = header.find(_MESSAGE_ID)
         return Signs(
             spam=_SPAM.search(header) is not None,
-            identified=b"\r\nmessage-id:" in header or b"\r\nreceived:" in header,
+            identified=named >= 0 or b"\r\nreceived:" in header,
+            message_id=_first_word(given, named + len(_MESSAGE_ID)) if named >= 0 else "",
         )
+
+
+def _first_word(header: bytes, start: int) -> str:
+    """The first word of a field's body that begins at `start`, on its first line or, folded, on the second."""
+    body = header[start : start + _ID_OCTETS]
+    line, _, rest = body.partition(b"\r\n")
+    if not line.strip() and rest[:1] in (b" ", b"\t"):
+        line = rest.partition(b"\r\n")[0]
+    words = line.split(None, 1)
+    return words[0].decode("utf-8", "replace") if words else ""

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 from twisted.logger import Logger
 
+from lightmail import traces
 from lightmail.errors import MailError, NoSuchMailbox
 from lightmail.imap.commands import AUTH, OK, Command, Completion, no_arguments
 from lightmail.imap.tokens import Bad
 
 if TYPE_CHECKING:
+    from lightmail.imap.mailbox import SelectedMailbox
+    from lightmail.imap.origins import Watching
     from lightmail.imap.server import ImapServer
 
 log = Logger()
@@ -23,7 +26,7 @@ async def _idle(session: ImapServer, args: None) -> Completion:
         session.proceed(b"idling")
         line = session.take_line()
         while line is None:
-            await _tell(session)
+            await _tell(session, selected, watch)
             await session.sleep()
             line = session.take_line()
     finally:
@@ -34,14 +37,33 @@ async def _idle(session: ImapServer, args: None) -> Completion:
     return OK
 
 
-async def _tell(session: ImapServer) -> None:
+async def _tell(session: ImapServer, selected: SelectedMailbox | None, watch: Watching | None) -> None:
+    why = watch.take_traces() if watch is not None else ""
+    known = selected.view.exists if selected is not None else 0
     try:
-        await session.sync(may_expunge=True)
+        updates = await session.sync(may_expunge=True)
     except NoSuchMailbox:
         session.bye(b"The selected mailbox has been deleted")
     except MailError as error:
         # The next hint, or the poll's, brings it all.
         log.debug("{session} cannot be told of changes now: {error}", session=session.id, error=error)
+    else:
+        if selected is not None and updates.exists is not None:
+            _note(session, selected, updates.exists + len(updates.expunged) - known, why)
+
+
+def _note(session: ImapServer, selected: SelectedMailbox, new: int, why: str) -> None:
+    """Say in the log that the client has been told of new messages, under the traces of their deliveries, too."""
+    if new > 0:
+        log.info(
+            "told {address} of {new} new messages in mailbox {mailbox}, up to UID {uid}",
+            address=session.owner.address,
+            new=new,
+            mailbox=selected.mailbox.id,
+            uid=selected.view.uid_at(selected.view.exists),
+            session=session.id,
+            trace=traces.joined((session.id, why)),
+        )
 
 
 COMMANDS: Final[tuple[Command[Any], ...]] = (

@@ -35,7 +35,7 @@ from lightmail.operations.flags import store_flags
 from lightmail.turns import Turn
 
 if TYPE_CHECKING:
-    from lightmail.imap.origins import Closeable, Origin
+    from lightmail.imap.origins import Origin, Watching
     from lightmail.imap.services import ImapServices
     from lightmail.index.columns import Rows
     from lightmail.index.view import Updates, View
@@ -84,7 +84,7 @@ class SelectedMailbox:
         self._services = services
         self._origin = origin
         self._listeners: list[Any] = []
-        self._watch: Closeable | None = None
+        self._watch: Watching | None = None
 
     def rows(self, numbers: SequenceSet, by_uid: bool) -> Rows:
         """What the index knows of the messages that a set names, ascending by number.
@@ -107,7 +107,7 @@ class SelectedMailbox:
         """Take over what an operation here has just changed, without reading it back; whether that could be."""
         return self._services.indexes.applied(self.index, change)
 
-    def watch(self, wake: Wake) -> Closeable:
+    def watch(self, wake: Wake) -> Watching:
         """Call `wake` when there may be something new, until the watch is closed."""
         return self._origin.watch(wake)
 

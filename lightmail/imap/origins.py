@@ -21,8 +21,11 @@ if TYPE_CHECKING:
     from lightmail.operations.copy import Copied
 
 
-class Closeable(Protocol):
-    """Something to be closed once it is not wanted any more."""
+class Watching(Protocol):
+    """An interest in changes, to be closed once it is not wanted any more."""
+
+    def take_traces(self) -> str:
+        """The traces of what it has been woken for since they were last taken, joined."""
 
     def close(self) -> None: ...
 
@@ -42,7 +45,7 @@ class Origin(Protocol):
     async def refresh(self, *, force: bool) -> None:
         """Bring the index level with what is known of the store; with `force`, with the store itself. MailError."""
 
-    def watch(self, wake: Wake) -> Closeable:
+    def watch(self, wake: Wake) -> Watching:
         """Call `wake` when `refresh` may find something, until the watch is closed."""
 
     async def transfer(self, uids: Sequence[int], destination: MailboxId, *, moving: bool) -> Copied:
@@ -69,7 +72,7 @@ class StoreMailbox:
         """Bring the shared index up to date."""
         await self._services.indexes.refresh(self.index, force=force)
 
-    def watch(self, wake: Wake) -> Closeable:
+    def watch(self, wake: Wake) -> Watching:
         """Hints at the mailbox."""
         return self._services.notifier.watch(self.index.mailbox, wake)
 

@@ -1,4 +1,7 @@
-"""A message received, towards its recipients: stored, committed, and one reply for each (RFC 2033 section 4.2)."""
+"""A message received, towards its recipients: stored, committed, and one reply for each (RFC 2033 section 4.2).
+
+For each recipient the log has a line, by which an operator finds out where a message is.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ from lightmail.delivery.incoming import Incoming
 from lightmail.errors import MailError, OverQuota, ServerBug, Unavailable
 from lightmail.lmtp.replies import Reply, refusal
 from lightmail.lmtp.services import LmtpServices
-from lightmail.metrics import EMAILS_RECEIVED
+from lightmail.metrics import DELIVERY_SECONDS, EMAILS_RECEIVED
 from lightmail.model import AccountId, MailboxId
 from lightmail.operations.deliver import Delivered, Duplicate, Recipient, deliver, without_room
 
@@ -49,26 +52,55 @@ async def hand_over(
 
     A mailbox that several recipients lead to gets one copy; its outcome answers for all of them.
     """
+    began = services.reactor.seconds()
+    signs = incoming.signs()
     try:
-        outcomes = await _outcomes(services, turns, envelope, incoming, trace)
+        outcomes = await _outcomes(services, turns, envelope, incoming, signs, trace)
     except MailError as error:
-        return _all(envelope, error)
+        outcomes = _all(envelope, error)
     except Exception:
         log.failure("delivery {id} failed", id=trace.id)
-        return _all(envelope, ServerBug())
-    return [_reply(of_route) for of_route in outcomes]
+        outcomes = _all(envelope, ServerBug())
+    replies = []
+    for of_route in outcomes:
+        reply, result = _reply([outcome for _, outcome in of_route])
+        EMAILS_RECEIVED.labels(result).inc()
+        for target, outcome in of_route:
+            _note(envelope.sender, target, outcome, incoming.octets, signs.message_id)
+        replies.append(reply)
+    DELIVERY_SECONDS.observe(services.reactor.seconds() - began)
+    return replies
+
+
+def refuse(sender: str, recipient: str, error: MailError) -> Reply:
+    """The reply to a recipient that is not taken at RCPT, counted and noted."""
+    reply = refusal(error)
+    result = _result(reply)
+    EMAILS_RECEIVED.labels(result).inc()
+    log.info(
+        "{result} from <{sender}> to <{recipient}>: {reply}",
+        result=result,
+        sender=sender,
+        recipient=recipient,
+        reply=str(reply),
+    )
+    return reply
 
 
 async def _outcomes(
-    services: LmtpServices, turns: DeferredSemaphore, envelope: Envelope, incoming: Incoming, trace: Trace
-) -> list[list[Outcome]]:
-    """For each recipient the outcomes of all its targets."""
+    services: LmtpServices,
+    turns: DeferredSemaphore,
+    envelope: Envelope,
+    incoming: Incoming,
+    signs: Signs,
+    trace: Trace,
+) -> list[list[tuple[Target, Outcome]]]:
+    """For each recipient all its targets, as they were served, with their outcomes."""
     if incoming.failure is not None:
         raise incoming.failure
     await _turn(services, turns)
     try:
         routes: Sequence[Sequence[Target]] = envelope.routes
-        signs = incoming.signs()
         if services.config.spam_to_junk and signs.spam:
             routes = await _to_junk(services, routes)
         copies: dict[_Place, Target] = {}
@@ -77,7 +109,7 @@ async def _outcomes(
         outcomes: dict[_Place, Outcome] = {}
         for group in delivery.batches(list(copies.values()), services.config.delivered_to):
             outcomes.update(await _deliver(services, envelope.sender, incoming, signs, group, trace))
-        return [[outcomes[_place(target)] for target in route] for route in routes]
+        return [[(target, outcomes[_place(target)]) for target in route] for route in routes]
     finally:
         turns.release()
 
@@ -152,29 +184,59 @@ def _recipients(targets: Sequence[Target]) -> list[Recipient]:
     return [Recipient(target.account, target.mailbox, target.given) for target in targets]
 
 
-def _reply(outcomes: Sequence[Outcome]) -> Reply:
-    """One reply for all accounts behind a recipient.
+def _reply(outcomes: Sequence[Outcome]) -> tuple[Reply, str]:
+    """One reply for all accounts behind a recipient, and what it is in a word.
 
     Something transient makes the client come again, and those already served are recognized then; a permanent failure
     is reported only where nobody got the message, for it would bounce.
     """
-    errors = [outcome for outcome in outcomes if isinstance(outcome, MailError)]
-    replies = [refusal(error) for error in errors]
+    replies = [refusal(outcome) for outcome in outcomes if isinstance(outcome, MailError)]
     for reply in replies:
         if reply.code < 500:
-            return _counted(reply, "deferred")
-    if len(errors) < len(outcomes):
+            return reply, _result(reply)
+    if len(replies) < len(outcomes):
         fresh = any(isinstance(outcome, Delivered) for outcome in outcomes)
-        return _counted(_DELIVERED, "delivered" if fresh else "duplicate")
-    return _counted(replies[0], "refused")
+        return _DELIVERED, "delivered" if fresh else "duplicate"
+    return replies[0], _result(replies[0])
 
 
-def _all(envelope: Envelope, error: MailError) -> list[Reply]:
-    reply = refusal(error)
-    result = "deferred" if reply.code < 500 else "refused"
-    return [_counted(reply, result) for _ in envelope.routes]
+def _result(refused: Reply) -> str:
+    return "deferred" if refused.code < 500 else "refused"
 
 
-def _counted(reply: Reply, result: str) -> Reply:
-    EMAILS_RECEIVED.labels(result).inc()
-    return reply
+def _all(envelope: Envelope, error: MailError) -> list[list[tuple[Target, Outcome]]]:
+    return [[(target, error) for target in route] for route in envelope.routes]
+
+
+def _note(sender: str, target: Target, outcome: Outcome, octets: int, message_id: str) -> None:
+    """Say in the log what became of a message on its way to one account."""
+    about = {
+        "sender": sender,
+        "recipient": target.given,
+        "account": target.account.address,
+        "octets": octets,
+        "message_id": message_id,
+    }
+    if isinstance(outcome, Delivered):
+        log.info(
+            "delivered from <{sender}> to <{recipient}>: UID {uid} in mailbox {mailbox} of {account},"
+            " {octets} octets, Message-ID {message_id}",
+            **about,
+            result="delivered",
+            mailbox=target.mailbox,
+            uid=outcome.uid,
+        )
+    elif isinstance(outcome, Duplicate):
+        log.info(
+            "duplicate from <{sender}> to <{recipient}>: {account} has it already, Message-ID {message_id}",
+            **about,
+            result="duplicate",
+        )
+    else:
+        reply = refusal(outcome)
+        log.info(
+            "{result} from <{sender}> to <{recipient}>: {reply}; {account}, {octets} octets, Message-ID {message_id}",
+            **about,
+            result=_result(reply),
+            reply=str(reply),
+        )

@@ -16,21 +16,19 @@ class Reply:
     enhanced: str
     text: str
 
+    def __str__(self) -> str:
+        """The reply without its CRLF, for the log."""
+        return " ".join(word for word in (str(self.code), self.enhanced, self.text) if word)
+
     @property
     def wire(self) -> bytes:
         """The reply as it is sent, with its CRLF."""
         return _wire(self)
 
-    @property
-    def positive(self) -> bool:
-        """True for 2xx and 3xx."""
-        return self.code < 400
-
 
 @lru_cache(maxsize=256)
 def _wire(reply: Reply) -> bytes:
-    words = (str(reply.code), reply.enhanced, reply.text)
-    return (" ".join(word for word in words if word) + "\r\n").encode("ascii", "replace")
+    return f"{reply}\r\n".encode("ascii", "replace")
 
 
 class Refused(Exception):

@@ -14,8 +14,8 @@ from contextlib import contextmanager
 from typing import BinaryIO, Protocol
 
 from lightmail.config import S3Config, StorageConfig
-from lightmail.errors import ConfigError, Corruption
-from lightmail.metrics import OBJECT_OCTETS, OBJECT_SECONDS
+from lightmail.errors import ConfigError, Corruption, MailError
+from lightmail.metrics import OBJECT_CALLS, OBJECT_OCTETS, OBJECT_SECONDS
 
 
 class ObjectMissing(Corruption):
@@ -60,10 +60,20 @@ class Metered:
     @contextmanager
     def _timed(self, call: str) -> Iterator[None]:
         began = time.perf_counter()
+        result = "failed"
         try:
             yield
+            result = "ok"
+        except ObjectMissing:
+            result = "missing"
+            raise
+        except MailError as error:
+            if error.transient:
+                result = "unavailable"
+            raise
         finally:
             self._seconds[call].observe(time.perf_counter() - began)
+            OBJECT_CALLS.labels(call, result).inc()
 
     def put(self, key: str, body: bytes | BinaryIO) -> None:
         with self._timed("put"):

@@ -26,8 +26,8 @@ from twisted.python.failure import Failure
 
 import lightmail
 from lightmail.config import S3Config, StorageConfig
-from lightmail.errors import MailError
-from lightmail.metrics import OBJECT_OCTETS, OBJECT_SECONDS
+from lightmail.errors import MailError, Unavailable
+from lightmail.metrics import OBJECT_CALLS, OBJECT_OCTETS, OBJECT_SECONDS
 from lightmail.model import StoredBlob
 from lightmail.objects import writing
 from lightmail.objects.datagrams import BLOB_OCTETS, Answer, Job, Owners, Ready, Said, Setup, unpack
@@ -54,6 +54,8 @@ _DISK_THREADS: Final = 4
 
 _PUT = OBJECT_SECONDS.labels("put")
 _WRITTEN = OBJECT_OCTETS.labels("written")
+_PUT_OK = OBJECT_CALLS.labels("put", "ok")
+_PUT_UNAVAILABLE = OBJECT_CALLS.labels("put", "unavailable")
 
 
 @dataclass(eq=False, slots=True)
@@ -328,6 +330,9 @@ def _count(answer: Answer) -> None:
             _PUT.observe(seconds)
     if isinstance(answer.outcome, StoredBlob):
         _WRITTEN.inc(answer.outcome.stored_octets)
+        _PUT_OK.inc()
+    elif isinstance(answer.outcome, Unavailable):
+        _PUT_UNAVAILABLE.inc()
 
 
 class _Remote(Failure):

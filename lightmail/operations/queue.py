@@ -14,6 +14,7 @@ from twisted.internet.defer import Deferred
 
 from lightmail.errors import Unavailable
 from lightmail.model import AccountId, MailboxId
+from lightmail.traces import CURRENT
 
 # How many writers may wait, and how long one waits.
 WAITING: Final = 2000
@@ -26,10 +27,11 @@ GROUP_OCTETS: Final = 4 << 20
 class Ticket:
     """One write that waits for its turn, then for its result, which `done` gives.
 
-    `group`: tickets of the same group may share a turn; None: alone. `octets`: about how much it writes.
+    `group`: tickets of the same group may share a turn; None: alone. `octets`: about how much it writes. `trace` is
+    that of whoever made it.
     """
 
-    __slots__ = ("accounts", "done", "group", "mailboxes", "octets", "timer", "work")
+    __slots__ = ("accounts", "done", "group", "mailboxes", "octets", "timer", "trace", "work")
 
     def __init__(
         self,
@@ -46,6 +48,7 @@ class Ticket:
         self.octets = octets
         self.done: Deferred[Any] = Deferred()
         self.timer: Any = None
+        self.trace = CURRENT.get()
 
 
 class Turn:

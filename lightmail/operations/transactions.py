@@ -22,10 +22,11 @@ from twisted.internet.defer import Deferred
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from lightmail import points
+from lightmail import points, traces
 from lightmail.errors import MailError, Unavailable
 from lightmail.metrics import DATABASE_RETRIES
 from lightmail.model import AccountId, MailboxId
+from lightmail.operations.events import Events
 from lightmail.operations.outcome import Changed, Nothing, RunAgain
 from lightmail.operations.queue import Ticket, Turn, WriteQueue
 from lightmail.store import epochs, ledger
@@ -77,10 +78,14 @@ class _Work:
 
 
 class Transactions:
-    """The only way to write: see the module. `notifier` hears of each mailbox that a COMMIT changed."""
+    """The only way to write: see the module. `notifier` hears of each mailbox that a COMMIT changed; `events` are the
+    kinds of events that transactions queue for a webhook, none unless they are given."""
 
-    def __init__(self, database: Database, notifier: Hints, *, reactor: Any = None) -> None:
+    def __init__(
+        self, database: Database, notifier: Hints, *, reactor: Any = None, events: Events | None = None
+    ) -> None:
         self.database = database
+        self.events = Events() if events is None else events
         self._notifier = notifier
         self._reactor = reactor if reactor is not None else database.reactor
         self._queue = WriteQueue(
@@ -191,6 +196,8 @@ class Transactions:
     async def _serve(self, tickets: list[Ticket]) -> bool:
         """Run the tickets in one transaction and answer them; False when they should be run one by one instead."""
         works: list[_Work] = [ticket.work for ticket in tickets]
+        # Not that of whoever's turn ended, so that this one could begin.
+        traces.CURRENT.set(traces.joined(ticket.trace for ticket in tickets))
         try:
             changed = await self._transact(works)
         except Exception as error:
@@ -200,18 +207,21 @@ class Transactions:
                 _answer(ticket.done.errback, ticket, _as_answer(error, works[0].name))
             return True
         points.reached("committed")
-        self._hint(changed.modseqs)
+        self._hint(changed.modseqs, tickets)
         points.reached("hinted")
         for ticket, value in zip(tickets, changed.value, strict=True):
             _answer(ticket.done.callback, ticket, value)
         return True
 
-    def _hint(self, modseqs: Mapping[MailboxId, int]) -> None:
+    def _hint(self, modseqs: Mapping[MailboxId, int], tickets: list[Ticket]) -> None:
         """Note that mailboxes changed. Whoever wrote finds that noted when it has its answer; others are woken later.
 
-        Never raises: what is committed is answered as committed.
+        The traces of those that changed a mailbox are current while it is noted. Never raises: what is committed is
+        answered as committed.
         """
         for mailbox, modseq in modseqs.items():
+            if len(tickets) > 1:
+                traces.CURRENT.set(traces.joined(each.trace for each in tickets if mailbox in each.mailboxes))
             try:
                 self._notifier.changed(mailbox, modseq)
             except Exception:

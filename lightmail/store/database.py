@@ -7,6 +7,7 @@ timed and counted by name. What a caller sees is the function's own exceptions, 
 from __future__ import annotations
 
 import random
+import sys
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from twisted.logger import Logger
 
 from lightmail.config import DatabaseConfig
 from lightmail.errors import Unavailable
-from lightmail.metrics import DATABASE_RETRIES, DATABASE_ROUND_TRIPS, DATABASE_SECONDS
+from lightmail.metrics import DATABASE_FAILURES, DATABASE_RETRIES, DATABASE_ROUND_TRIPS, DATABASE_SECONDS
 from lightmail.store.cursor import Cursor
 from lightmail.store.faults import CommitUnknown, Conflict
 
@@ -133,7 +134,9 @@ class Database(ABC):
         raise Unavailable
 
     def _book(self, name: str, began: float, meter: Meter) -> None:
-        """Note what a finished call cost, whether it succeeded or not."""
+        """Note what a call cost that ends now, whether it succeeded or not."""
+        if isinstance(sys.exception(), Unavailable):
+            DATABASE_FAILURES.inc()
         self.round_trips[name] += meter.trips
         trips, seconds, commit_seconds = _series(name)
         trips.inc(meter.trips)

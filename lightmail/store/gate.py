@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Iterator
 from typing import Any
 
 from twisted.internet.defer import Deferred
 
 from lightmail.errors import Unavailable
+from lightmail.metrics import POOL_CALLS, Reading
 
 
 class Gate:
@@ -21,6 +23,11 @@ class Gate:
         self._reactor = reactor
         self._queue: deque[Deferred[None]] = deque()
         self._idle: list[Deferred[None]] = []
+        POOL_CALLS.watch(self, Gate._readings)
+
+    def _readings(self) -> Iterator[Reading]:
+        yield ("database", "running"), self._permits - self._free
+        yield ("database", "waiting"), len(self._queue)
 
     async def enter(self) -> None:
         """Return once inside; the caller owes one `leave`. Raises Unavailable when it is too full or takes too long."""
