@@ -100,7 +100,7 @@ class Endpoint:
     the types of what a cursor holds, and `offset` says whether a page may be asked for by offset. `takes` is the
     content type of a body that is not JSON and that the endpoint reads itself, `media` that of Octets. `server_only`:
     not for who administers one domain. `codes` are the problems it may answer with, besides those that every endpoint
-    has.
+    has; `others` the types of JSON that it gives with other statuses than its own.
     """
 
     method: str
@@ -121,6 +121,7 @@ class Endpoint:
     media: str | None = None
     server_only: bool = False
     codes: Mapping[str, int] = field(default_factory=dict)
+    others: Mapping[int, Schema] = field(default_factory=dict)
     about: str = ""
 
     def variable(self, name: str) -> Schema:

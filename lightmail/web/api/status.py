@@ -31,6 +31,6 @@ async def metrics(call: Call) -> Octets:
 
 ENDPOINTS: Final = (
     Endpoint("GET", "/health", None, "Whether the process runs", health, media="text/plain"),
-    Endpoint("GET", "/ready", None, "Whether it can serve clients", ready, answer=READY, codes={"ready": 503}),
+    Endpoint("GET", "/ready", None, "Whether it can serve clients", ready, answer=READY, others={503: READY}),
     Endpoint("GET", "/metrics", None, "Metrics for Prometheus", metrics, media="text/plain"),
 )
