@@ -84,6 +84,17 @@ class Account:
 
 
 @dataclass(frozen=True, slots=True)
+class Credentials:
+    """What opens an account: its password's hash, and the app password that was given, where one was: its id, 0 for
+    none, and the protocols that it is for."""
+
+    account: Account
+    password_hash: str
+    app_password: int = 0
+    protocols: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """What an account's live messages sum up to."""
 

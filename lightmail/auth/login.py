@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 import unicodedata
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeAlias
@@ -10,20 +11,22 @@ from typing import Any, Final, TypeAlias
 from twisted.internet.task import deferLater
 from twisted.logger import Logger
 
-from lightmail.auth import passwords
+from lightmail.auth import app_passwords, passwords
 from lightmail.auth.lanes import Lanes
 from lightmail.auth.slowdown import Slowdown
+from lightmail.auth.uses import LastUses, Use
 from lightmail.auth.verified import VerifiedCache
 from lightmail.config import Network
 from lightmail.errors import AccountDisabled, AuthenticationFailed, AuthorizationFailed, MailError
 from lightmail.flights import Flight
 from lightmail.metrics import LOGINS
-from lightmail.model import Account
+from lightmail.model import Account, Credentials
 from lightmail.threads import BoundedPool
 
-# Reads the account that a login name means, and its password hash, in one go; None when there is none. The name is
-# folded and NFC, and may be no address at all. Raises Unavailable in an outage.
-FindAccount: TypeAlias = Callable[[str], Awaitable[tuple[Account, str] | None]]
+# Reads the account that a login name means with what opens it, in one go; None when there is none. The name is folded
+# and NFC, and may be no address at all; beside it the digest of what may be an app password, None where the password
+# cannot be one. Raises Unavailable in an outage.
+FindAccount: TypeAlias = Callable[[str, bytes | None], Awaitable[Credentials | None]]
 
 # No account has a longer address.
 _NAME_OCTETS: Final = 512
@@ -45,6 +48,10 @@ class Authenticator:
     Each login reads the account once, so that a changed password or a disabled account counts from the next login on;
     only the hashing is saved for credentials that were right lately. An outage of the database, or more logins than
     can be hashed, is Unavailable and never a wrong password: clients throw away passwords that are called wrong.
+
+    A password that has the form of an app password is looked for among those of the account by the same statement; one
+    that is not found there, or is not for the protocol, is checked as any other. `uses` has the last uses of app
+    passwords until somebody writes them down.
 
     :param pool: where passwords are hashed: one thread a core, a short queue.
     :param verified_seconds: how long credentials that were right are remembered; 0 for never.
@@ -69,6 +76,7 @@ class Authenticator:
         self._suspects = Lanes(_CHECKS_OF_SUSPECTS, _WAITING_SUSPECTS)
         self._checks: dict[bytes, Flight[bool]] = {}
         self._decoys = _Decoys()
+        self.uses: Final = LastUses()
 
     async def login(
         self, name: bytes, password: bytes, address: str, protocol: str, authorize_as: bytes = b""
@@ -80,7 +88,7 @@ class Authenticator:
         """
         result = "failed"
         try:
-            account = await self._login(name, password, address, authorize_as)
+            account = await self._login(name, password, address, protocol, authorize_as)
             result = "ok"
             return account
         except AccountDisabled:
@@ -103,32 +111,34 @@ class Authenticator:
                 protocol=protocol,
             )
 
-    async def _login(self, name: bytes, password: bytes, address: str, authorize_as: bytes) -> Account:
+    async def _login(self, name: bytes, password: bytes, address: str, protocol: str, authorize_as: bytes) -> Account:
         known_as = name_key(name)
         key = hashlib.sha256(known_as.encode() if known_as else name).digest()
         wait = self._slowdown.wait(address, key)
         if wait:
             await deferLater(self._reactor, wait)
-        found = await self._find_account(known_as) if known_as else None
-        if not await self._is_right(found, key, password, self._slowdown.host(address)) or found is None:
+        found = await self._find_account(known_as, app_passwords.digest(password)) if known_as else None
+        by_app_password = found is not None and protocol in found.protocols
+        right = by_app_password or await self._is_right(found, key, password, self._slowdown.host(address))
+        if not right or found is None:
             self._slowdown.failed(address, key)
             raise AuthenticationFailed
         self._slowdown.succeeded(address, key)
-        account = found[0]
+        account = found.account
         if not account.active:
             raise AccountDisabled
         if authorize_as and name_key(authorize_as) != known_as:
             raise AuthorizationFailed
+        if by_app_password:
+            self.uses.note(Use(found.app_password, time.time_ns() // 1000, address))
         return account
 
-    async def _is_right(
-        self, found: tuple[Account, str] | None, key: bytes, password: bytes, host: bytes | None
-    ) -> bool:
-        """Whether the password is the account's; it takes as long where there is no account."""
-        if found is None or not found[1]:
+    async def _is_right(self, found: Credentials | None, key: bytes, password: bytes, host: bytes | None) -> bool:
+        """Whether the password is the account's own; it takes as long where there is no account."""
+        if found is None or not found.password_hash:
             digest = self._verified.digest(None, key.hex(), password)
             return await self._shared(digest, lambda: self._pretend(key, password, host))
-        account, stored = found
+        account, stored = found.account, found.password_hash
         digest = self._verified.digest(account, stored, password)
         if digest in self._verified:
             return True

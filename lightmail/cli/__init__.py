@@ -10,6 +10,7 @@ from lightmail import __version__
 from lightmail.cli import (
     accounts,
     aliases,
+    app_passwords,
     configuration,
     database,
     demo,
@@ -37,6 +38,7 @@ for family in (
     domains.domain,
     accounts.account,
     aliases.alias,
+    app_passwords.app_password,
     configuration.config,
     database.migrate,
     gc.gc,

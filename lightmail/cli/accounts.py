@@ -2,55 +2,72 @@
 
 from __future__ import annotations
 
+import json
+from typing import Any, Final
+
 import click
 
 from lightmail.app import Rows
 from lightmail.auth.passwords import hash_password
 from lightmail.cli.common import (
     Size,
+    account_id,
     config_option,
     configuration,
-    listing,
+    console,
+    domain_id,
     read_password,
     size_text,
     table,
     with_rows,
 )
-from lightmail.cli.undelete import operator
+from lightmail.cli.gc import moment
 from lightmail.config import GarbageConfig
-from lightmail.model import Account, AccountId, Usage
-from lightmail.operations import accounts as operations
+from lightmail.errors import NoSuchAccount
+from lightmail.model import AccountId
+from lightmail.operations.accounts import Change, add_account, change_account, delete_account
 from lightmail.operations.undelete import restore_account
-from lightmail.store import accounts
+from lightmail.store import profiles
+from lightmail.store.addresses import normalised
+from lightmail.store.profiles import Profile
+from lightmail.store.ranges import names_from
 from lightmail.store.undelete import DeletedAccount
 
+_PAGE: Final = 500
 _QUOTA = click.option("--quota", type=Size(), help="Octets that its messages may sum up to, such as 10G; 0: no limit.")
 _MESSAGES = click.option("--quota-messages", type=click.IntRange(0), help="Messages it may hold; 0: no limit.")
+_FULL_NAME = click.option("--full-name", metavar="NAME", help="What its owner is called.")
 _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password from standard input's first line.")
 
 
 @click.group()
 def account() -> None:
-    """Add, change, list, delete or restore accounts."""
+    """Add, change, list, show, delete or restore accounts."""
 
 
 @account.command("add")
 @config_option
 @click.argument("address")
+@_FULL_NAME
 @_QUOTA
 @_MESSAGES
 @_STDIN
-def add(address: str, quota: int | None, quota_messages: int | None, password_stdin: bool) -> None:
+def add(
+    address: str, full_name: str | None, quota: int | None, quota_messages: int | None, password_stdin: bool
+) -> None:
     """Add the account ADDRESS with its first mailboxes. Asks for the password."""
+    actor = console()
     password_hash = hash_password(read_password(password_stdin))
 
     async def work(rows: Rows) -> None:
-        await operations.add_account(
+        await add_account(
             rows.transactions,
+            actor,
             address,
             password_hash,
             quota_octets=quota or 0,
             quota_messages=quota_messages or 0,
+            full_name=full_name or "",
         )
 
     with_rows(work, address)
@@ -59,15 +76,22 @@ def add(address: str, quota: int | None, quota_messages: int | None, password_st
 @account.command("set")
 @config_option
 @click.argument("address")
+@_FULL_NAME
 @_QUOTA
 @_MESSAGES
-def set_(address: str, quota: int | None, quota_messages: int | None) -> None:
-    """Change the quotas of ADDRESS."""
-    if quota is None and quota_messages is None:
-        raise click.UsageError("give --quota, --quota-messages or both")
+def set_(address: str, full_name: str | None, quota: int | None, quota_messages: int | None) -> None:
+    """Change the full name or the quotas of ADDRESS."""
+    change = Change(full_name=full_name, quota_octets=quota, quota_messages=quota_messages)
+    if not change.given():
+        raise click.UsageError("give --full-name, --quota, --quota-messages or several of them")
+    _change(address, change)
+
+
+def _change(address: str, change: Change) -> None:
+    actor = console()
 
     async def work(rows: Rows) -> None:
-        await operations.set_quota(rows.transactions, address, octets=quota, messages=quota_messages)
+        await change_account(rows.transactions, actor, await account_id(rows, address), change)
 
     with_rows(work, address)
 
@@ -75,21 +99,84 @@ def set_(address: str, quota: int | None, quota_messages: int | None) -> None:
 @account.command("list")
 @config_option
 @click.argument("domain", required=False)
-def list_(domain: str | None) -> None:
+@click.option("--search", metavar="TEXT", default="", help="Only addresses that begin with it.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def list_(domain: str | None, search: str, as_json: bool) -> None:
     """Print the accounts of DOMAIN, or all, with what they hold and may hold."""
-    heading = ("ADDRESS", "STATE", "MESSAGES", "QUOTA", "OCTETS", "QUOTA")
-    table([heading, *(_row(found, usage) for found, usage in listing(accounts.list_txn, domain))])
+
+    async def work(rows: Rows) -> list[Profile]:
+        within = None if domain is None else await domain_id(rows, domain)
+        found: list[Profile] = []
+        while True:
+            names = names_from(search.casefold(), found[-1].address if found else None)
+            page = await rows.database.read("cli", profiles.page_txn, within, names, _PAGE)
+            found += page
+            if len(page) < _PAGE:
+                return found
+
+    listed = with_rows(work, domain or "")
+    if as_json:
+        click.echo(json.dumps([_document(found) for found in listed], indent=2, ensure_ascii=False))
+        return
+    heading = ("ADDRESS", "STATE", "MESSAGES", "QUOTA", "OCTETS", "QUOTA", "NAME")
+    table([heading, *(_row(found) for found in listed)])
 
 
-def _row(found: Account, usage: Usage) -> tuple[str, ...]:
+def _row(found: Profile) -> tuple[str, ...]:
     return (
         found.address,
         "active" if found.active else "disabled",
-        str(usage.messages),
+        str(found.used_messages),
         str(found.quota_messages or "-"),
-        size_text(usage.octets),
+        size_text(found.used_octets),
         size_text(found.quota_octets) if found.quota_octets else "-",
+        found.full_name,
     )
+
+
+def _document(found: Profile) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "address": found.address,
+        "full_name": found.full_name,
+        "active": found.active,
+        "quota_octets": found.quota_octets,
+        "quota_messages": found.quota_messages,
+        "used_octets": found.used_octets,
+        "used_messages": found.used_messages,
+        "created_at": moment(found.created_us),
+    }
+
+
+@account.command("show")
+@config_option
+@click.argument("address")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def show(address: str, as_json: bool) -> None:
+    """Print what ADDRESS is set to, and what it uses."""
+
+    async def work(rows: Rows) -> Profile:
+        found = await rows.database.read("cli", profiles.by_address_txn, normalised(address))
+        if found is None:
+            raise NoSuchAccount
+        return found
+
+    found = with_rows(work, address)
+    if as_json:
+        click.echo(json.dumps(_document(found), indent=2, ensure_ascii=False))
+        return
+    octets = f"{size_text(found.used_octets)} of {size_text(found.quota_octets) if found.quota_octets else 'any'}"
+    lines = (
+        ("address", found.address),
+        ("id", str(found.id)),
+        ("name", found.full_name or "-"),
+        ("state", "active" if found.active else "disabled"),
+        ("octets", octets),
+        ("messages", f"{found.used_messages} of {found.quota_messages or 'any'}"),
+        ("since", moment(found.created_us)),
+    )
+    for name, value in lines:
+        click.echo(f"{name:<9} {value}")
 
 
 @account.command("passwd")
@@ -97,21 +184,16 @@ def _row(found: Account, usage: Usage) -> tuple[str, ...]:
 @click.argument("address")
 @_STDIN
 def passwd(address: str, password_stdin: bool) -> None:
-    """Give ADDRESS another password."""
-    password_hash = hash_password(read_password(password_stdin))
-
-    async def work(rows: Rows) -> None:
-        await operations.set_password(rows.transactions, address, password_hash)
-
-    with_rows(work, address)
+    """Give ADDRESS another password, and end its sessions."""
+    _change(address, Change(password_hash=hash_password(read_password(password_stdin))))
 
 
 @account.command("disable")
 @config_option
 @click.argument("address")
 def disable(address: str) -> None:
-    """Let nobody log in as ADDRESS; its mail is deferred by the sender's server."""
-    _set_active(address, False)
+    """Let nobody log in as ADDRESS, and end its sessions; its mail is deferred by the sender's server."""
+    _change(address, Change(active=False))
 
 
 @account.command("enable")
@@ -119,14 +201,7 @@ def disable(address: str) -> None:
 @click.argument("address")
 def enable(address: str) -> None:
     """Undo `disable`."""
-    _set_active(address, True)
-
-
-def _set_active(address: str, active: bool) -> None:
-    async def work(rows: Rows) -> None:
-        await operations.set_active(rows.transactions, address, active)
-
-    with_rows(work, address)
+    _change(address, Change(active=True))
 
 
 @account.command("delete")
@@ -137,9 +212,10 @@ def delete(address: str, yes: bool) -> None:
     """Delete ADDRESS with all its mail."""
     if not yes:
         click.confirm(f"Delete {address} with all its mail?", abort=True, err=True)
+    actor = console()
 
     async def work(rows: Rows) -> None:
-        await operations.delete_account(rows.transactions, address)
+        await delete_account(rows.transactions, actor, await account_id(rows, address))
 
     with_rows(work, address)
 
@@ -153,12 +229,12 @@ def restore(address: str, chosen: int | None) -> None:
 
     Deletions can be undone for [garbage] undelete_days.
     """
-    actor = operator()
+    actor = console()
     days = (configuration().garbage or GarbageConfig()).undelete_days
     of = None if chosen is None else AccountId(chosen)
 
     async def work(rows: Rows) -> DeletedAccount:
-        return await restore_account(rows.transactions, address, days, actor, of)
+        return await restore_account(rows.transactions, actor, address, days, of)
 
     restored = with_rows(work, address)
     click.echo(f"restored {restored.address} with {restored.messages} messages")

@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from lightmail.app import Rows
-from lightmail.cli.common import config_option, listing, table, with_rows
-from lightmail.operations import accounts as operations
-from lightmail.store import accounts
+from lightmail.cli.common import config_option, console, listing, table, with_rows
+from lightmail.operations import aliases as operations
+from lightmail.store import aliases
 
 
 @click.group()
@@ -22,8 +22,10 @@ def alias() -> None:
 def add(address: str, target: str) -> None:
     """Let mail to ADDRESS go to TARGET, too: an account or another alias."""
 
+    actor = console()
+
     async def work(rows: Rows) -> None:
-        await operations.add_alias(rows.transactions, address, target)
+        await operations.add_alias(rows.transactions, actor, address, target)
 
     with_rows(work, address)
 
@@ -33,7 +35,7 @@ def add(address: str, target: str) -> None:
 @click.argument("domain", required=False)
 def list_(domain: str | None) -> None:
     """Print the aliases of DOMAIN, or all."""
-    table([("ALIAS", "TARGET"), *((found.address, found.target) for found in listing(accounts.aliases_txn, domain))])
+    table([("ALIAS", "TARGET"), *((found.address, found.target) for found in listing(aliases.list_txn, domain))])
 
 
 @alias.command("delete")
@@ -43,7 +45,9 @@ def list_(domain: str | None) -> None:
 def delete(address: str, target: str | None) -> None:
     """Delete the alias ADDRESS, or only that one of its targets."""
 
+    actor = console()
+
     async def work(rows: Rows) -> None:
-        await operations.delete_alias(rows.transactions, address, target)
+        await operations.delete_alias(rows.transactions, actor, address, target)
 
     with_rows(work, address)

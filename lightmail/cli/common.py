@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import pwd
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, TypeVar
@@ -17,9 +19,11 @@ from lightmail.app.privileges import drop, prepare_directory
 from lightmail.config import Config, load
 from lightmail.config.values import octets
 from lightmail.config.values import size_text as size_text
-from lightmail.errors import Invalid, MailError, NoSuchAccount
-from lightmail.store import accounts
-from lightmail.store.addresses import normalised_domain
+from lightmail.errors import Invalid, MailError, NoSuchAccount, NoSuchDomain
+from lightmail.model import AccountId
+from lightmail.operations.actors import CONSOLE, Actor
+from lightmail.store import accounts, domains
+from lightmail.store.addresses import normalised, normalised_domain
 from lightmail.store.cursor import Cursor
 
 T = TypeVar("T")
@@ -54,6 +58,22 @@ def config_option(command: F) -> F:
 def configuration() -> Config:
     """The configuration that the command line names. Raises ConfigError."""
     return load(click.get_current_context().find_root().meta.get(_CONFIG))
+
+
+def operator() -> str:
+    """The system user who runs this, as the audit log names him."""
+    try:
+        name = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        name = str(os.getuid())
+    behind = os.environ.get("SUDO_USER")
+    return f"{name} ({behind} by sudo)" if behind else name
+
+
+def console() -> Actor:
+    """Who runs this, as operations want him: whoever may read the configuration may do everything. To be asked before
+    `with_rows`, which drops root's rights."""
+    return Actor(operator(), CONSOLE)
 
 
 class Refused(Exception):
@@ -100,8 +120,8 @@ def listing(read: Callable[[Cursor, str | None], T], domain: str | None) -> T:
 
     def within(cursor: Cursor, name: str) -> T:
         known = normalised_domain(name)
-        if accounts.domain_id_txn(cursor, known) is None:
-            raise NoSuchAccount("There is no such domain.")
+        if domains.by_name_txn(cursor, known) is None:
+            raise NoSuchDomain
         return read(cursor, known)
 
     async def work(rows: Rows) -> T:
@@ -110,6 +130,22 @@ def listing(read: Callable[[Cursor, str | None], T], domain: str | None) -> T:
         return await rows.database.read("cli", within, domain)
 
     return with_rows(work, domain or "")
+
+
+async def account_id(rows: Rows, address: str) -> AccountId:
+    """The account of an address as people write it. Raises NoSuchAccount, Invalid."""
+    found = await rows.database.read("cli", accounts.by_address_txn, normalised(address))
+    if found is None:
+        raise NoSuchAccount
+    return found[0].id
+
+
+async def domain_id(rows: Rows, name: str) -> int:
+    """The domain of a name as people write it. Raises NoSuchDomain, Invalid."""
+    found = await rows.database.read("cli", domains.by_name_txn, normalised_domain(name))
+    if found is None:
+        raise NoSuchDomain
+    return found.id
 
 
 def in_reactor(main: Callable[[Any], Awaitable[T]]) -> T:

@@ -21,12 +21,14 @@ from lightmail import app
 from lightmail.app import Rows, systemd
 from lightmail.app.privileges import prepare_directory
 from lightmail.auth.passwords import hash_password
-from lightmail.cli.common import in_reactor
+from lightmail.cli.common import account_id, console, in_reactor
 from lightmail.cli.samples import sample_messages
 from lightmail.config import Config, load
 from lightmail.errors import AlreadyExists, StartupError
 from lightmail.model import INBOX
-from lightmail.operations import accounts as operations
+from lightmail.operations.accounts import Change, add_account, change_account
+from lightmail.operations.actors import Actor
+from lightmail.operations.domains import add_domain
 from lightmail.store import accounts, mailboxes
 
 DOMAIN: Final = "example.org"
@@ -49,9 +51,10 @@ def demo() -> None:
     prepare_directory(config.system)
     password = _password(Path(config.system.data_directory) / "demo-password")
     hashed = hash_password(password)
+    actor = console()
 
     def prepare(reactor: Any) -> Awaitable[bool]:
-        return app.with_rows(config, lambda rows: _prepare(rows, hashed), reactor, migrating=True)
+        return app.with_rows(config, lambda rows: _prepare(rows, actor, hashed), reactor, migrating=True)
 
     untouched = in_reactor(prepare)
     # The server itself says when it is ready, as to systemd: whatever answers on its ports may be another one.
@@ -79,15 +82,16 @@ def demo() -> None:
     sys.exit(max(status, 0))
 
 
-async def _prepare(rows: Rows, password_hash: str) -> bool:
+async def _prepare(rows: Rows, actor: Actor, password_hash: str) -> bool:
     """Make the schema, the domain and the account, or give the account the password; True when no mail ever came."""
     await rows.database.migrate()
     with suppress(AlreadyExists):
-        await operations.add_domain(rows.transactions, DOMAIN)
+        await add_domain(rows.transactions, actor, DOMAIN)
     try:
-        await operations.add_account(rows.transactions, ADDRESS, password_hash)
+        await add_account(rows.transactions, actor, ADDRESS, password_hash)
     except AlreadyExists:
-        await operations.set_password(rows.transactions, ADDRESS, password_hash)
+        existing = await account_id(rows, ADDRESS)
+        await change_account(rows.transactions, actor, existing, Change(password_hash=password_hash))
     found = await rows.database.read("demo", accounts.by_address_txn, ADDRESS)
     assert found is not None
     inbox = await rows.database.read("demo", mailboxes.by_name_txn, found[0].id, INBOX)

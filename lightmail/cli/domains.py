@@ -5,9 +5,9 @@ from __future__ import annotations
 import click
 
 from lightmail.app import Rows
-from lightmail.cli.common import config_option, table, with_rows
-from lightmail.operations import accounts as operations
-from lightmail.store import accounts
+from lightmail.cli.common import config_option, console, domain_id, table, with_rows
+from lightmail.operations import domains as operations
+from lightmail.store import domains
 from lightmail.store.cursor import Cursor
 
 
@@ -26,8 +26,10 @@ _MAX_ACCOUNTS = click.option("--max-accounts", type=click.IntRange(0), help="Acc
 def add(name: str, max_accounts: int | None) -> None:
     """Add the domain NAME."""
 
+    actor = console()
+
     async def work(rows: Rows) -> None:
-        await operations.add_domain(rows.transactions, name, max_accounts or 0)
+        await operations.add_domain(rows.transactions, actor, name, max_accounts or 0)
 
     with_rows(work, name)
 
@@ -41,8 +43,10 @@ def set_(name: str, max_accounts: int | None) -> None:
     if max_accounts is None:
         raise click.UsageError("give --max-accounts")
 
+    actor = console()
+
     async def work(rows: Rows) -> None:
-        await operations.limit_domain(rows.transactions, name, max_accounts)
+        await operations.limit_domain(rows.transactions, actor, await domain_id(rows, name), max_accounts)
 
     with_rows(work, name)
 
@@ -61,7 +65,7 @@ def list_() -> None:
 
 
 def _domains_txn(cursor: Cursor) -> tuple[list[tuple[str, int]], dict[str, int]]:
-    return accounts.domains_txn(cursor), accounts.domain_limits_txn(cursor)
+    return domains.domains_txn(cursor), domains.limits_txn(cursor)
 
 
 @domain.command("delete")
@@ -70,7 +74,9 @@ def _domains_txn(cursor: Cursor) -> tuple[list[tuple[str, int]], dict[str, int]]
 def delete(name: str) -> None:
     """Delete the domain NAME. It must not have accounts or aliases any more."""
 
+    actor = console()
+
     async def work(rows: Rows) -> None:
-        await operations.delete_domain(rows.transactions, name)
+        await operations.delete_domain(rows.transactions, actor, await domain_id(rows, name))
 
     with_rows(work, name)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lightmail.errors import NoSuchAccount
+from lightmail.errors import NoSuchAccount, NotPermitted
 from lightmail.store import audit
 from lightmail.store.cursor import Statement
 
@@ -26,13 +26,20 @@ class Actor:
     origin: str
     domain: int | None = None
 
+    def administers(self, domain: int) -> bool:
+        """Whether the domain of that id is his to administer."""
+        return self.domain is None or domain == self.domain
+
     def require(self, domain: int) -> None:
         """Raise NoSuchAccount unless he administers the domain: another's things do not exist for him."""
-        if self.domain is not None and domain != self.domain:
+        if not self.administers(domain):
             raise NoSuchAccount
 
+    def require_server(self) -> None:
+        """Raise NotPermitted unless he administers the server."""
+        if self.domain is not None:
+            raise NotPermitted
+
     def record(self, action: str, subject: str, detail: Mapping[str, Any], domain: int = SERVER) -> Statement:
-        """The statement that notes what he does to `subject`, of the domain of that id, in the transaction that does it."""
-        return audit.record_statement(
-            self.name, action, subject, detail, origin=self.origin, domain=domain
-        )
+        """The statement that notes, in the transaction doing it, what he does to `subject`, of a domain by its id."""
+        return audit.record_statement(self.name, action, subject, detail, origin=self.origin, domain=domain)

@@ -1,4 +1,4 @@
-"""Domains, accounts, aliases and what accounts use. Addresses are `addresses.normalised` text."""
+"""Accounts, what leads to them and what they use. Addresses are `addresses.normalised` text."""
 
 from __future__ import annotations
 
@@ -14,14 +14,6 @@ from lightmail.store.sqltext import NOW_US, padded, with_list
 # An alias may lead to aliases: this deep, and to this many accounts and aliases in all.
 ALIAS_DEPTH: Final = 10
 ALIAS_TARGETS: Final = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class Alias:
-    """One target of an alias."""
-
-    address: str
-    target: str
 
 
 def _account(row: Row) -> Account:
@@ -91,17 +83,6 @@ def _expand(cursor: Cursor, address: str) -> tuple[dict[AccountId, Account], set
     return found, seen
 
 
-def list_txn(cursor: Cursor, domain: str | None = None) -> list[tuple[Account, Usage]]:
-    """Every account with its usage, by address; of one domain, or of all."""
-    cursor.execute(
-        "SELECT a.id, a.uuid, a.address, a.active, a.quota_octets, a.quota_messages, u.octets, u.messages"
-        " FROM accounts a JOIN account_usage u ON u.account = a.id JOIN domains d ON d.id = a.domain"
-        " WHERE a.deleted_at = 0 AND (%s = '' OR d.name = %s) ORDER BY a.address",
-        ("" if domain is None else "one", (domain or "").encode()),
-    )
-    return [(_account(row), Usage(row[6], row[7])) for row in cursor.fetchall()]
-
-
 def usage_txn(cursor: Cursor, account: AccountId) -> Usage:
     """What the account's live messages sum up to."""
     cursor.execute("SELECT octets, messages FROM account_usage WHERE account = %s", (account,))
@@ -109,102 +90,41 @@ def usage_txn(cursor: Cursor, account: AccountId) -> Usage:
     return Usage(row[0], row[1]) if row else Usage(0, 0)
 
 
-def domains_txn(cursor: Cursor) -> list[tuple[str, int]]:
-    """Every domain with the number of its accounts, by name."""
-    cursor.execute(
-        "SELECT d.name, (SELECT COUNT(*) FROM accounts a WHERE a.domain = d.id AND a.deleted_at = 0)"
-        " FROM domains d ORDER BY d.name"
-    )
-    return [(row[0].decode(), row[1]) for row in cursor.fetchall()]
-
-
-def domain_limits_txn(cursor: Cursor) -> dict[str, int]:
-    """How many accounts each domain may have; domains without a limit are missing."""
-    cursor.execute("SELECT d.name, l.accounts FROM domain_limits l JOIN domains d ON d.id = l.domain")
-    return {row[0].decode(): row[1] for row in cursor.fetchall()}
-
-
-def aliases_txn(cursor: Cursor, domain: str | None = None) -> list[Alias]:
-    """Every alias, one row per target; of one domain, or of all."""
-    cursor.execute(
-        "SELECT l.address, l.target FROM aliases l JOIN domains d ON d.id = l.domain"
-        " WHERE %s = '' OR d.name = %s ORDER BY l.address, l.target",
-        ("" if domain is None else "one", (domain or "").encode()),
-    )
-    return [Alias(row[0].decode(), row[1].decode()) for row in cursor.fetchall()]
-
-
 # --- writes ---
-
-
-def domain_id_txn(cursor: Cursor, name: str) -> int | None:
-    """The id of a domain, its row locked against a concurrent deletion."""
-    cursor.execute("SELECT id FROM domains WHERE name = %s FOR UPDATE", (name.encode(),))
-    row = cursor.fetchone()
-    return int(row[0]) if row else None
-
-
-def insert_domain_txn(cursor: Cursor, name: str) -> None:
-    """Add a domain; DuplicateKey when it exists."""
-    cursor.execute(_INSERT_DOMAIN, (name.encode(),))
-
-
-_INSERT_DOMAIN: Final = f"INSERT INTO domains (name, created_at) VALUES (%s, {NOW_US})"  # noqa: S608
-
-
-def domain_in_use_txn(cursor: Cursor, domain: int) -> bool:
-    """Whether the domain still has accounts or aliases."""
-    cursor.execute(
-        "SELECT 1 FROM accounts WHERE domain = %s AND deleted_at = 0 UNION ALL"
-        " SELECT 1 FROM aliases WHERE domain = %s LIMIT 1",
-        (domain, domain),
-    )
-    return cursor.fetchone() is not None
-
-
-def delete_domain_txn(cursor: Cursor, domain: int) -> None:
-    """Remove the domain's row, and its limit."""
-    cursor.execute("DELETE FROM domain_limits WHERE domain = %s", (domain,))
-    cursor.execute("DELETE FROM domains WHERE id = %s", (domain,))
-
-
-def limit_domain_txn(cursor: Cursor, domain: int, most: int) -> None:
-    """Let the domain have `most` accounts, 0 for any number; its row is locked."""
-    if not most:
-        cursor.execute("DELETE FROM domain_limits WHERE domain = %s", (domain,))
-    elif not cursor.execute("UPDATE domain_limits SET accounts = %s WHERE domain = %s", (most, domain)):
-        cursor.execute("INSERT INTO domain_limits (domain, accounts) VALUES (%s, %s)", (domain, most))
-
-
-def is_domain_full_txn(cursor: Cursor, domain: int) -> bool:
-    """Whether the domain has as many accounts as it may have; exact where its row is locked."""
-    cursor.execute(
-        "SELECT 1 FROM domain_limits l WHERE l.domain = %s AND l.accounts <="
-        " (SELECT COUNT(*) FROM accounts a WHERE a.domain = l.domain AND a.deleted_at = 0)",
-        (domain,),
-    )
-    return cursor.fetchone() is not None
 
 
 _INSERT_ACCOUNT: Final = (
     "INSERT INTO accounts (uuid, address, domain, password_hash, active, quota_octets, quota_messages,"  # noqa: S608
-    f" next_uidvalidity, meta_seq, created_at, deleted_at) VALUES (%s, %s, %s, %s, 1, %s, %s, 1, 1, {NOW_US}, 0)"
+    " next_uidvalidity, meta_seq, created_at, deleted_at, full_name)"
+    f" VALUES (%s, %s, %s, %s, %s, %s, %s, 1, 1, {NOW_US}, 0, %s)"
 )
 
 
-def insert_account_txn(
-    cursor: Cursor,
-    uuid: bytes,
-    address: str,
-    domain: int,
-    password_hash: str,
-    quota_octets: int,
-    quota_messages: int,
-) -> AccountId:
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What an administrator sets of an account. Quotas of 0 mean none."""
+
+    password_hash: str
+    full_name: str = ""
+    active: bool = True
+    quota_octets: int = 0
+    quota_messages: int = 0
+
+
+def insert_account_txn(cursor: Cursor, uuid: bytes, address: str, domain: int, settings: Settings) -> AccountId:
     """Add an account with nothing in it; its id. DuplicateKey when the address is taken."""
+    quotas_ = (settings.quota_octets, settings.quota_messages)
     cursor.execute(
         _INSERT_ACCOUNT,
-        (uuid, address.encode(), domain, password_hash.encode(), quota_octets, quota_messages),
+        (
+            uuid,
+            address.encode(),
+            domain,
+            settings.password_hash.encode(),
+            int(settings.active),
+            *quotas_,
+            settings.full_name.encode(),
+        ),
     )
     cursor.execute("SELECT id FROM accounts WHERE uuid = %s", (uuid,))
     row = cursor.fetchone()
@@ -221,25 +141,47 @@ def lock_txn(cursor: Cursor, account: AccountId) -> bool:
     return cursor.fetchone() is not None
 
 
-def set_password_txn(cursor: Cursor, account: AccountId, password_hash: str) -> bool:
-    """Give the account another password; False when it is gone."""
-    sql = "UPDATE accounts SET password_hash = %s, meta_seq = meta_seq + 1 WHERE id = %s AND deleted_at = 0"
-    return cursor.execute(sql, (password_hash.encode(), account)) == 1
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An account whose row is locked."""
+
+    address: str
+    domain: int
+    settings: Settings
 
 
-def set_active_txn(cursor: Cursor, account: AccountId, active: bool) -> bool:
-    """Enable or disable the account; False when it is gone."""
-    sql = "UPDATE accounts SET active = %s, meta_seq = meta_seq + 1 WHERE id = %s AND deleted_at = 0"
-    return cursor.execute(sql, (int(active), account)) == 1
-
-
-def set_quota_txn(cursor: Cursor, account: AccountId, octets: int, messages: int) -> bool:
-    """Set the quotas, 0 for none; False when the account is gone."""
-    sql = (
-        "UPDATE accounts SET quota_octets = %s, quota_messages = %s, meta_seq = meta_seq + 1"
-        " WHERE id = %s AND deleted_at = 0"
+def hold_txn(cursor: Cursor, account: AccountId) -> Held | None:
+    """Lock the account's row and read what it holds; None when it is gone."""
+    cursor.execute(
+        "SELECT address, domain, password_hash, full_name, active, quota_octets, quota_messages FROM accounts"
+        " WHERE id = %s AND deleted_at = 0 FOR UPDATE",
+        (account,),
     )
-    return cursor.execute(sql, (octets, messages, account)) == 1
+    row = cursor.fetchone()
+    if row is None:
+        return None
+    return Held(row[0].decode(), row[1], Settings(row[2].decode(), row[3].decode(), bool(row[4]), row[5], row[6]))
+
+
+def set_txn(cursor: Cursor, account: AccountId, settings: Settings) -> None:
+    """Let the account, whose row is locked, have these settings."""
+    cursor.execute(
+        "UPDATE accounts SET password_hash = %s, full_name = %s, active = %s, quota_octets = %s, quota_messages = %s,"
+        " meta_seq = meta_seq + 1 WHERE id = %s",
+        (
+            settings.password_hash.encode(),
+            settings.full_name.encode(),
+            int(settings.active),
+            settings.quota_octets,
+            settings.quota_messages,
+            account,
+        ),
+    )
+
+
+def touch_txn(cursor: Cursor, account: AccountId) -> None:
+    """Note that something of the account, whose row is locked, has changed that the journal is to tell."""
+    cursor.execute("UPDATE accounts SET meta_seq = meta_seq + 1 WHERE id = %s", (account,))
 
 
 _DELETE_ACCOUNT: Final = (
@@ -265,32 +207,6 @@ def delete_account_txn(cursor: Cursor, account: AccountId) -> bool:
     dropped = [statement for each in ids for statement in snapshots.drop_statements(each)]
     cursor.script([*locks, (_DELETE_MAILBOXES, (account, account)), *dropped])
     return True
-
-
-def insert_alias_txn(cursor: Cursor, address: str, target: str, domain: int) -> None:
-    """Add a target to an alias; DuplicateKey when it has it."""
-    cursor.execute(
-        "INSERT INTO aliases (address, target, domain) VALUES (%s, %s, %s)", (address.encode(), target.encode(), domain)
-    )
-
-
-def delete_alias_txn(cursor: Cursor, address: str, target: str | None) -> int:
-    """Remove one target of an alias, or all; how many there were."""
-    if target is None:
-        return cursor.execute("DELETE FROM aliases WHERE address = %s", (address.encode(),))
-    return cursor.execute("DELETE FROM aliases WHERE address = %s AND target = %s", (address.encode(), target.encode()))
-
-
-def has_alias_txn(cursor: Cursor, address: str) -> bool:
-    """Whether an alias has that address."""
-    cursor.execute("SELECT 1 FROM aliases WHERE address = %s LIMIT 1", (address.encode(),))
-    return cursor.fetchone() is not None
-
-
-def aliases_to_txn(cursor: Cursor, target: str) -> list[str]:
-    """The aliases that lead to `target` at once."""
-    cursor.execute("SELECT address FROM aliases WHERE target = %s ORDER BY address", (target.encode(),))
-    return [row[0].decode() for row in cursor.fetchall()]
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,8 @@ class DuplicateKey(Exception):
     """A unique key is taken. The statement did nothing; the transaction is still open and usable."""
 
 
-class DuplicateColumn(Exception):
-    """The column that is to be added is there: an interrupted migration runs again."""
+class AlreadyThere(Exception):
+    """The column or index that is to be added is there: an interrupted migration runs again."""
 
 
 class Conflict(Exception):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from lightmail.errors import StartupError
 from lightmail.store.cursor import Cursor
-from lightmail.store.faults import DuplicateColumn
+from lightmail.store.faults import AlreadyThere
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ def apply_txn(cursor: Cursor, dialect: str, store_exists: Callable[[Cursor], boo
     applied = []
     for migration in migrations[version:]:
         for statement in migration.statements:
-            with suppress(DuplicateColumn):  # ALTER TABLE … ADD COLUMN IF NOT EXISTS is MariaDB's alone
+            with suppress(AlreadyThere):  # ALTER TABLE … ADD COLUMN IF NOT EXISTS is MariaDB's alone
                 cursor.execute(statement)
         cursor.execute("UPDATE store SET schema_version = %s WHERE id = 1", (migration.version,))
         applied.append(migration.name)

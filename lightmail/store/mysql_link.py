@@ -18,7 +18,7 @@ from lightmail.errors import Unavailable
 from lightmail.peers import is_loopback
 from lightmail.store.cursor import Bulk, Params, Result, Row, Statement
 from lightmail.store.database import Meter
-from lightmail.store.faults import CommitUnknown, Conflict, DuplicateColumn, DuplicateKey, LostLink
+from lightmail.store.faults import AlreadyThere, CommitUnknown, Conflict, DuplicateKey, LostLink
 
 RawConnection: TypeAlias = "Connection[Any]"
 
@@ -43,7 +43,8 @@ _SESSION: Final = (
 )
 
 _DUPLICATE: Final = 1062
-_DUPLICATE_COLUMN: Final = 1060
+# A column, an index.
+_ALREADY_THERE: Final = (1060, 1061)
 # 1467: InnoDB says so, too, when it ends a deadlock at the lock of an AUTO_INCREMENT.
 _CONFLICTS: Final = {1213: "deadlock", 1205: "lock-wait", 1020: "deadlock", 1467: "deadlock"}
 # Server gone, link lost, server shutting down, connection killed (by us, by timeout, by an operator).
@@ -109,8 +110,8 @@ def translated(error: pymysql.err.Error) -> Exception:
     code = error.args[0] if error.args and isinstance(error.args[0], int) else _OUT_OF_STEP
     if code == _DUPLICATE:
         return DuplicateKey()
-    if code == _DUPLICATE_COLUMN:
-        return DuplicateColumn()
+    if code in _ALREADY_THERE:
+        return AlreadyThere()
     if code in _CONFLICTS:
         return Conflict(_CONFLICTS[code])
     if code in _LOST or (code == _OUT_OF_STEP and isinstance(error, pymysql.err.InternalError)):

@@ -13,9 +13,10 @@ from twisted.internet.defer import Deferred, gatherResults
 from lightmail.auth.lanes import Lanes
 from lightmail.config import ImapConfig, Pop3Config
 from lightmail.errors import Unavailable
-from lightmail.operations.accounts import set_active
+from lightmail.operations.accounts import Change, change_account
 from tests.attacks.guessing import Flood, under_attack
 from tests.integration.servers import MailServer
+from tests.support.actors import OPERATOR
 from tests.support.imapworld import ImapWorld
 from tests.support.mailroom import Mailroom
 from tests.support.reactor import run
@@ -146,7 +147,8 @@ def opened(world: ImapWorld | Mailroom) -> Iterator[ImapWorld | Mailroom]:
     try:
         for name in ("right", "inactive"):
             world.add_account(NAMES[name], "secret")
-        run(set_active(world.transactions, NAMES["inactive"], False))
+        inactive = world.account(NAMES["inactive"]).id
+        run(change_account(world.transactions, OPERATOR, inactive, Change(active=False)))
         yield world
     finally:
         world.close()

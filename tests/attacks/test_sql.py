@@ -12,12 +12,15 @@ import pytest
 from lightmail.errors import Invalid
 from lightmail.model import FlagMode, ObjectId
 from lightmail.operations import accounts as operations
+from lightmail.operations import aliases
 from lightmail.operations.append import NewMessage, append
 from lightmail.operations.expunge import expunge
 from lightmail.operations.flags import store_flags
 from lightmail.operations.mailboxes import create, delete, rename, subscribe, unsubscribe
 from lightmail.operations.names import canonical
-from lightmail.store import accounts, audit, blobs, events, mailboxes, subscriptions, undelete
+from lightmail.store import accounts, audit, blobs, events, mailboxes, profiles, subscriptions, undelete
+from lightmail.store.ranges import names_from
+from tests.support.actors import OPERATOR
 from tests.support.reactor import run
 from tests.support.storekit import BACKENDS, NOW_US, Store, blob, fresh_config, open_store
 
@@ -112,25 +115,25 @@ def test_subscriptions(store: Store) -> None:
 
 
 def test_addresses_passwords_and_aliases(store: Store) -> None:
-    before = len(read(store, accounts.list_txn))
+    before = read(store, profiles.count_txn, None, names_from())
     made = 0
     for number, text in enumerate(TEXTS):
         address = f"n{number}{text}@example.org"
         try:
-            account = run(operations.add_account(store.tx, address, text))
+            account = run(operations.add_account(store.tx, OPERATOR, address, text))
         except Invalid:
             continue  # what no address can have
         made += 1
         found = read(store, accounts.by_address_txn, account.address)
         assert found == (account, text)
-        run(operations.set_password(store.tx, account.address, text + "'"))
+        run(operations.change_account(store.tx, OPERATOR, account.id, operations.Change(password_hash=text + "'")))
         assert read(store, accounts.by_address_txn, account.address) == (account, text + "'")
         alias = f"alias-{number}{text}@example.org"
-        run(operations.add_alias(store.tx, alias, account.address))
+        run(aliases.add_alias(store.tx, OPERATOR, alias, account.address))
         assert read(store, accounts.route_txn, account.address.replace("n", "alias-", 1)) == [account]
-        run(operations.delete_alias(store.tx, alias))
+        run(aliases.delete_alias(store.tx, OPERATOR, alias))
     assert made > 15
-    assert len(read(store, accounts.list_txn)) == before + made
+    assert read(store, profiles.count_txn, None, names_from()) == before + made
 
 
 @pytest.mark.parametrize("octets", OCTETS)

@@ -9,8 +9,10 @@ import pytest
 
 from lightmail.delivery.addresses import Target, junk_txn, look_up
 from lightmail.errors import AccountDisabled, MailError, NoSuchAccount
-from lightmail.operations.accounts import add_alias, delete_account, set_active
+from lightmail.operations.accounts import Change, change_account, delete_account
+from lightmail.operations.aliases import add_alias
 from lightmail.operations.mailboxes import create, delete
+from tests.support.actors import OPERATOR
 from tests.support.reactor import run
 from tests.support.storekit import BACKENDS, Store, fresh_config, open_store
 
@@ -27,7 +29,7 @@ def routes(store: Store, *given: str, tagged: bool = False) -> list[list[Target]
 
 
 def alias(store: Store, address: str, target: str) -> None:
-    run(add_alias(store.tx, address, target))
+    run(add_alias(store.tx, OPERATOR, address, target))
 
 
 def test_an_account_gets_its_mail_in_its_inbox_whatever_the_case(store: Store) -> None:
@@ -89,8 +91,8 @@ def test_disabled_and_deleted_accounts_take_no_mail(store: Store) -> None:
     disabled, deleted, active = store.account(), store.account(), store.account()
     alias(store, f"some-{active.id}@example.org", active.address)
     alias(store, f"some-{active.id}@example.org", disabled.address)
-    run(set_active(store.tx, disabled.address, False))
-    run(delete_account(store.tx, deleted.address))
+    run(change_account(store.tx, OPERATOR, disabled.id, Change(active=False)))
+    run(delete_account(store.tx, OPERATOR, deleted.id))
     found = routes(store, disabled.address, deleted.address, f"some-{active.id}@example.org")
     assert isinstance(found[0], AccountDisabled)
     assert isinstance(found[1], NoSuchAccount)

@@ -22,7 +22,7 @@ from lightmail.jobs.garbage.step import Done, Moment
 from lightmail.model import Account, FlagMode, MailboxId, ObjectState
 from lightmail.objects.backends import ObjectStore
 from lightmail.objects.backends import open_store as open_objects
-from lightmail.operations import accounts, collect, retire
+from lightmail.operations import accounts, aliases, collect, retire
 from lightmail.operations.append import NewMessage, append
 from lightmail.operations.copy import copy, move
 from lightmail.operations.expunge import expunge
@@ -32,6 +32,7 @@ from lightmail.operations.undelete import plan, restore
 from lightmail.store import messages
 from lightmail.store.faults import Forgotten
 from lightmail.store.undelete import Filters
+from tests.support.actors import OPERATOR
 from tests.support.garbagekit import DAY_US, Yard, open_yard
 from tests.support.reactor import call, run
 from tests.support.storekit import BACKENDS, NOW_US, Store, fresh_config, open_store, together
@@ -210,10 +211,10 @@ def test_a_deleted_account_goes_with_all_its_rows_and_leaves_its_successor_alone
     store.execute(
         "INSERT INTO deliveries (account, digest, delivered_at) VALUES (%s, %s, %s)", account.id, b"d" * 32, 1 << 60
     )
-    run(accounts.delete_account(store.tx, account.address))
-    successor = run(accounts.add_account(store.tx, account.address, "hash"))
+    run(accounts.delete_account(store.tx, OPERATOR, account.id))
+    successor = run(accounts.add_account(store.tx, OPERATOR, account.address, "hash"))
     alias = f"also-{account.address}"
-    run(accounts.add_alias(store.tx, alias, account.address))
+    run(aliases.add_alias(store.tx, OPERATOR, alias, account.address))
     kept = yard.add(successor, store.mailbox(successor).id)
     yard.later(days=31)
     counts = yard.collect().counts
@@ -603,7 +604,7 @@ class Collection(RuleBasedStateMachine):
     def restore(self) -> None:
         filters = Filters()
         planned = run(plan(self.store.tx, self.account, filters, "INBOX"))
-        run(restore(self.store.tx, self.account, filters, planned, "test"))
+        run(restore(self.store.tx, OPERATOR, self.account, filters, planned))
         mailbox = self._box("INBOX")
         found = self.yard.store.rows(
             "SELECT m.uid, o.object_key FROM messages m JOIN objects o ON o.id = m.object"

@@ -18,10 +18,11 @@ from lightmail.model import Account
 from lightmail.objects.backends import open_store as open_objects
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.spool import Spools
-from lightmail.operations.accounts import set_quota
+from lightmail.operations.accounts import Change, change_account
 from lightmail.operations.mailboxes import create
 from lightmail.store import imports, mailboxes
 from lightmail.threads import BoundedPool
+from tests.support.actors import OPERATOR
 from tests.support.reactor import call
 from tests.support.reactor import run as wait
 from tests.support.storekit import BACKENDS, NOW_US, Store, fresh_config, open_store, together
@@ -148,7 +149,7 @@ def test_a_quota_is_used_up_and_never_exceeded(store: Store, hands: Hands) -> No
     assert report.left_count > 0
     assert any("quota" in note for note in report.notes)
     assert store.usage(account)[1] == 100
-    wait(set_quota(store.tx, account.address, messages=0))
+    wait(change_account(store.tx, OPERATOR, account.id, Change(quota_messages=0)))
     report = go(hands, account, source)
     assert (report.sum("brought"), report.left_count) == (80, 0)
     assert subjects(store, account, "Z") == [str(number) for number in range(90)]

@@ -16,13 +16,14 @@ from lightmail.jobs.epochs import KEY, decode
 from lightmail.jobs.journal.segments import number_of
 from lightmail.model import Account, FlagMode
 from lightmail.objects.backends import open_store
-from lightmail.operations import accounts, mailboxes
+from lightmail.operations import accounts, aliases, domains, mailboxes
 from lightmail.operations.append import NewMessage, append
 from lightmail.operations.copy import copy, move
 from lightmail.operations.expunge import expunge
 from lightmail.operations.flags import store_flags
 from lightmail.store import progress
 from lightmail.store.accounts import by_address_txn
+from tests.support.actors import OPERATOR
 from tests.support.journalkit import Mailroom, open_mailroom
 from tests.support.reactor import run
 from tests.support.seaweedfs import SeaweedFS
@@ -129,9 +130,14 @@ class Life:
 
     def administer(self, account: Account) -> None:
         tx = self.room.store.tx
-        run(accounts.set_password(tx, account.address, f"hash{self.random.random()}"))
-        run(accounts.set_quota(tx, account.address, self.random.randrange(10**9, 10**10), 10**6))
-        run(accounts.add_alias(tx, f"alias{self.random.random()}@example.org", account.address))
+        change = accounts.Change(
+            password_hash=f"hash{self.random.random()}",
+            full_name=f"name {self.random.random()}",
+            quota_octets=self.random.randrange(10**9, 10**10),
+            quota_messages=10**6,
+        )
+        run(accounts.change_account(tx, OPERATOR, account.id, change))
+        run(aliases.add_alias(tx, OPERATOR, f"alias{self.random.random()}@example.org", account.address))
 
 
 @pytest.fixture
@@ -570,15 +576,15 @@ def test_deleted_accounts_and_limits_of_domains_come_back_as_they_were(room: Mai
     tx = room.store.tx
     account, other = room.store.account(), room.store.account()
     room.put(account, "INBOX", 2, [b"Blue"])
-    run(accounts.set_active(tx, other.address, False))
-    run(accounts.add_domain(tx, "example.net"))
+    run(accounts.change_account(tx, OPERATOR, other.id, accounts.Change(active=False)))
+    run(domains.add_domain(tx, OPERATOR, "example.net"))
     room.store.execute(
         "INSERT INTO domain_limits (domain, accounts) SELECT id, 7 FROM domains WHERE name = %s", b"example.net"
     )
     journal = room.journal()
     run(journal.round())
-    run(accounts.delete_account(tx, account.address))
-    again = run(accounts.add_account(tx, account.address, "hash"))
+    run(accounts.delete_account(tx, OPERATOR, account.id))
+    again = run(accounts.add_account(tx, OPERATOR, account.address, "hash"))
     room.put(again, "INBOX", 1)
     run(journal.round())
     recovered, report = room.recover()

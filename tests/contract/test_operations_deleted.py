@@ -17,6 +17,7 @@ from lightmail.operations.expunge import expunge
 from lightmail.operations.flags import store_flags
 from lightmail.operations.mailboxes import create, delete, rename
 from lightmail.operations.purge import purge_messages
+from tests.support.actors import OPERATOR
 from tests.support.reactor import run
 from tests.support.storekit import BACKENDS, Store, fresh_config, open_store, together
 
@@ -162,7 +163,7 @@ def test_what_is_not_there_cannot_be_seen(store: Store) -> None:
             see(store, account, name)
     lose(store, other, "INBOX")
     assert uids(see(store, account)) == []
-    run(account_operations.delete_account(store.tx, other.address))
+    run(account_operations.delete_account(store.tx, OPERATOR, other.id))
     with pytest.raises(NoSuchMailbox):
         see(store, other)
 
@@ -170,7 +171,7 @@ def test_what_is_not_there_cannot_be_seen(store: Store) -> None:
 def test_over_quota_all_stay_where_they_are(store: Store) -> None:
     account = store.account()
     inbox = lose(store, account, "INBOX", 3)
-    run(account_operations.set_quota(store.tx, account.address, messages=2))
+    run(account_operations.change_account(store.tx, OPERATOR, account.id, account_operations.Change(quota_messages=2)))
     seen = see(store, account)
     with pytest.raises(OverQuota):
         run(deleted.take_out(store.tx, account, "INBOX", seen, [1, 2, 3], inbox))

@@ -15,7 +15,7 @@ from lightmail.config import DatabaseConfig
 from lightmail.errors import AlreadyExists, LimitReached, NoSuchAccount, OverQuota
 from lightmail.model import Account, FlagMode, MailboxId
 from lightmail.operations import accounts as operations
-from lightmail.operations import quotas
+from lightmail.operations import domains, quotas
 from lightmail.operations.append import Appended, NewMessage, append
 from lightmail.operations.copy import copy, move
 from lightmail.operations.deliver import Delivered, Duplicate, Recipient, deliver, without_room
@@ -23,11 +23,12 @@ from lightmail.operations.expunge import expunge
 from lightmail.operations.flags import store_flags
 from lightmail.operations.mailboxes import rename
 from lightmail.operations.transactions import Transactions
-from lightmail.store import accounts
+from lightmail.store import domains as domain_rows
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
 from lightmail.store.quotas import Filling, filling_txn
 from tests.support import quotastorm
+from tests.support.actors import OPERATOR
 from tests.support.reactor import run
 from tests.support.storekit import BACKENDS, NOW_US, Heard, Store, blob, fresh_config, open_store, together
 
@@ -152,7 +153,11 @@ def test_what_stays_in_the_account_needs_no_room(store: Store) -> None:
 def test_a_limit_lowered_below_what_is_used_refuses_what_is_new_and_nothing_else(store: Store) -> None:
     account = store.account()
     inbox = store.fill(account, "INBOX", [NONE] * 4)
-    run(operations.set_quota(store.tx, account.address, octets=2_500, messages=2))
+    run(
+        operations.change_account(
+            store.tx, OPERATOR, account.id, operations.Change(quota_octets=2_500, quota_messages=2)
+        )
+    )
     with pytest.raises(OverQuota):
         store.fill(account, "INBOX", [NONE])
     archive = store.mailbox(account, "Archive").id
@@ -237,11 +242,11 @@ def test_accounts_that_are_nearly_full_are_found(store: Store) -> None:
     everyone = (by_octets, by_messages, over, large, without)
     for account in everyone:
         store.fill(account, "INBOX", [NONE] * 4, octets=2_250)
-    run(operations.set_quota(store.tx, over.address, octets=1))
+    run(operations.change_account(store.tx, OPERATOR, over.id, operations.Change(quota_octets=1)))
     assert [each.account.id for each in filling(store, 90, *everyone)] == [by_octets.id, over.id]
     assert [each.quota.percent() for each in filling(store, 80, *everyone)] == [90, 80, 900_000]
     assert [each.account.id for each in filling(store, 91, *everyone)] == [over.id]
-    run(operations.delete_account(store.tx, over.address))
+    run(operations.delete_account(store.tx, OPERATOR, over.id))
     assert [each.account.id for each in filling(store, 90, *everyone)] == [by_octets.id]
     store.execute("UPDATE account_usage SET octets = 9223372036854775000 WHERE account = %s", large.id)
     assert [each.account.id for each in filling(store, 100, large)] == []
@@ -280,9 +285,9 @@ def test_a_warning_comes_again_only_after_there_was_clearly_room(store: Store) -
     (again,) = filling(store, 90, account)
     assert run(quotas.warn(store.tx, again, blob(100), NOW_US, 90))
     # A quota that is lifted is room, too.
-    run(operations.set_quota(store.tx, account.address, octets=0))
+    run(operations.change_account(store.tx, OPERATOR, account.id, operations.Change(quota_octets=0)))
     run(quotas.relieve(store.database, 90))
-    run(operations.set_quota(store.tx, account.address, octets=10_000))
+    run(operations.change_account(store.tx, OPERATOR, account.id, operations.Change(quota_octets=10_000)))
     assert len(filling(store, 90, account)) == 1
 
 
@@ -307,45 +312,48 @@ def test_clearly_below(percent: int, relief: int) -> None:
 
 
 def test_a_domain_has_as_many_accounts_as_it_may_have(store: Store) -> None:
-    run(operations.add_domain(store.tx, "few.example", 2))
-    assert run(store.database.read("test", accounts.domain_limits_txn))["few.example"] == 2
-    for local in ("a", "b"):
-        run(operations.add_account(store.tx, f"{local}@few.example", "h"))
+    few = run(domains.add_domain(store.tx, OPERATOR, "few.example", 2))
+    assert run(store.database.read("test", domain_rows.limits_txn))["few.example"] == 2
+    first, second = (
+        run(operations.add_account(store.tx, OPERATOR, f"{local}@few.example", "h")) for local in ("a", "b")
+    )
     with pytest.raises(LimitReached):
-        run(operations.add_account(store.tx, "c@few.example", "h"))
+        run(operations.add_account(store.tx, OPERATOR, "c@few.example", "h"))
     with pytest.raises(LimitReached):
-        run(operations.add_account(store.tx, "a@few.example", "h"))
-    run(operations.delete_account(store.tx, "a@few.example"))
-    run(operations.add_account(store.tx, "c@few.example", "h"))
-    run(operations.limit_domain(store.tx, "few.example", 1))  # those it has stay
-    run(operations.set_active(store.tx, "b@few.example", True))
+        run(operations.add_account(store.tx, OPERATOR, "a@few.example", "h"))
+    run(operations.delete_account(store.tx, OPERATOR, first.id))
+    run(operations.add_account(store.tx, OPERATOR, "c@few.example", "h"))
+    run(domains.limit_domain(store.tx, OPERATOR, few, 1))  # those it has stay
+    run(operations.change_account(store.tx, OPERATOR, second.id, operations.Change(active=True)))
     with pytest.raises(LimitReached):
-        run(operations.add_account(store.tx, "d@few.example", "h"))
-    run(operations.limit_domain(store.tx, "few.example", 3))
-    run(operations.add_account(store.tx, "d@few.example", "h"))
-    run(operations.limit_domain(store.tx, "few.example", 0))
+        run(operations.add_account(store.tx, OPERATOR, "d@few.example", "h"))
+    run(domains.limit_domain(store.tx, OPERATOR, few, 3))
+    run(operations.add_account(store.tx, OPERATOR, "d@few.example", "h"))
+    run(domains.limit_domain(store.tx, OPERATOR, few, 0))
     for local in ("e", "f"):
-        run(operations.add_account(store.tx, f"{local}@few.example", "h"))
-    assert "few.example" not in run(store.database.read("test", accounts.domain_limits_txn))
+        run(operations.add_account(store.tx, OPERATOR, f"{local}@few.example", "h"))
+    assert "few.example" not in run(store.database.read("test", domain_rows.limits_txn))
     with pytest.raises(NoSuchAccount):
-        run(operations.limit_domain(store.tx, "none.example", 1))
+        run(domains.limit_domain(store.tx, OPERATOR, few + 1000, 1))
     with pytest.raises(AlreadyExists):
-        run(operations.add_domain(store.tx, "few.example", 1))
+        run(domains.add_domain(store.tx, OPERATOR, "few.example", 1))
 
 
 def test_a_domain_s_limit_goes_with_it(store: Store) -> None:
-    run(operations.add_domain(store.tx, "gone.example", 1))
-    run(operations.delete_domain(store.tx, "gone.example"))
+    gone = run(domains.add_domain(store.tx, OPERATOR, "gone.example", 1))
+    run(domains.delete_domain(store.tx, OPERATOR, gone))
     assert store.count("SELECT COUNT(*) FROM domain_limits l WHERE l.domain NOT IN (SELECT id FROM domains)") == 0
 
 
 def test_two_that_add_the_last_account_get_one_between_them(store: Store) -> None:
-    run(operations.add_domain(store.tx, "race.example", 3))
+    run(domains.add_domain(store.tx, OPERATOR, "race.example", 3))
     writers = two_processes(store)
-    outcomes = together(*(operations.add_account(writers[n % 2], f"user{n}@race.example", "h") for n in range(10)))
+    outcomes = together(
+        *(operations.add_account(writers[n % 2], OPERATOR, f"user{n}@race.example", "h") for n in range(10))
+    )
     assert sum(isinstance(outcome, Account) for outcome in outcomes) == 3
     assert sum(isinstance(outcome, LimitReached) for outcome in outcomes) == 7
-    assert dict(run(store.database.read("test", accounts.domains_txn)))["race.example"] == 3
+    assert dict(run(store.database.read("test", domain_rows.domains_txn)))["race.example"] == 3
 
 
 def test_appends_that_wait_together_are_refused_each_for_itself(store: Store) -> None:

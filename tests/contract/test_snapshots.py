@@ -28,6 +28,7 @@ from lightmail.store import epochs as stored_epochs
 from lightmail.store import progress
 from lightmail.store.collection import clock_txn
 from tests.contract.test_objects_stores import s3_config
+from tests.support.actors import OPERATOR
 from tests.support.garbagekit import Yard, open_yard
 from tests.support.reactor import call, run
 from tests.support.snapshotkit import Process, Site, facts, lookups, open_site
@@ -537,7 +538,7 @@ def test_a_snapshot_goes_with_its_mailbox_and_its_account(yard: Yard, whole_acco
     kept = site.parts()
     assert site.process().write(account, "Old")
     if whole_account:
-        run(delete_account(site.store.tx, account.address))
+        run(delete_account(site.store.tx, OPERATOR, account.id))
     else:
         run(mailboxes.delete(site.store.tx, account, "Old"))
     yard.later(hours=2)

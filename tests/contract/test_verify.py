@@ -19,6 +19,7 @@ from lightmail.operations.expunge import expunge
 from lightmail.operations.flags import store_flags
 from lightmail.operations.mailboxes import create
 from lightmail.store.suspects import MESSAGES, TABLES
+from tests.support.actors import OPERATOR
 from tests.support.reactor import run
 from tests.support.storekit import BACKENDS, fresh_config, open_store
 from tests.support.verifykit import House, open_house
@@ -115,7 +116,7 @@ def mark_a_live_object(scene: Scene) -> None:
 def leave_a_mailbox_of_a_deleted_account(scene: Scene) -> None:
     other = scene.house.store.account()
     mailbox = scene.house.store.mailbox(other).id
-    run(delete_account(scene.house.store.tx, other.address))
+    run(delete_account(scene.house.store.tx, OPERATOR, other.id))
     scene.execute("UPDATE mailboxes SET deleted_at = 0 WHERE id = %s", mailbox)
 
 

@@ -12,8 +12,9 @@ from twisted.internet.task import Clock
 from lightmail.errors import Unavailable
 from lightmail.jobs.quota_notice import DEFAULT_TEMPLATE, Notice
 from lightmail.jobs.quotas import PAGE, QuotaWarnings
-from lightmail.operations.accounts import set_quota
+from lightmail.operations.accounts import Change, change_account
 from tests.sessions.test_lmtp import MESSAGE, deliver
+from tests.support.actors import OPERATOR
 from tests.support.mailroom import Mailroom, reactor
 from tests.support.reactor import call, run
 
@@ -41,7 +42,8 @@ def fill(room: Mailroom, address: str, percent: int = 95) -> None:
     """Deliver a message, and let it be so much of the account's quota."""
     assert deliver(room, MESSAGE, address)[0].startswith(b"250")
     octets = sum(map(len, room.mail(address)))
-    run(set_quota(room.transactions, address, octets=octets * 100 // percent))
+    change = Change(quota_octets=octets * 100 // percent)
+    run(change_account(room.transactions, OPERATOR, room.account(address).id, change))
 
 
 def test_an_owner_is_told_once_and_by_a_message(room: Mailroom) -> None:

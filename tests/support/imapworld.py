@@ -29,7 +29,7 @@ from lightmail.objects.spool import Spools
 from lightmail.operations.accounts import add_account
 from lightmail.operations.domains import add_domain
 from lightmail.operations.transactions import Transactions
-from lightmail.store import accounts
+from lightmail.store import accounts, credentials, domains
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
 from tests.support import certificates

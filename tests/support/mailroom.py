@@ -30,7 +30,7 @@ from lightmail.operations.mailboxes import create
 from lightmail.operations.transactions import Transactions
 from lightmail.pop3.factory import Pop3Factory
 from lightmail.pop3.services import Pop3Services
-from lightmail.store import accounts, blobs, mailboxes, messages
+from lightmail.store import accounts, blobs, credentials, domains, mailboxes, messages
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
 from tests.support.actors import OPERATOR

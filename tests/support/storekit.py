@@ -17,13 +17,15 @@ from twisted.internet.defer import Deferred, gatherResults
 from lightmail.config import DatabaseConfig
 from lightmail.errors import AlreadyExists
 from lightmail.model import FIXED_FLAGS, Account, Mailbox, MailboxId, Rendering, StoredBlob
-from lightmail.operations.accounts import add_account, add_domain
+from lightmail.operations.accounts import add_account
 from lightmail.operations.append import NewMessage, append
+from lightmail.operations.domains import add_domain
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, mailboxes, messages
 from lightmail.store.database import Database, open_database
 from lightmail.store.messages import Snapshot
 from tests.support import mariadb
+from tests.support.actors import OPERATOR
 from tests.support.reactor import run
 
 T = TypeVar("T")
@@ -69,7 +71,7 @@ class Store:
     def account(self, quota_octets: int = 0, quota_messages: int = 0) -> Account:
         """A new account."""
         address = f"user{next(_serial)}@example.org"
-        return run(add_account(self.tx, address, "hash", quota_octets, quota_messages))
+        return run(add_account(self.tx, OPERATOR, address, "hash", quota_octets, quota_messages))
 
     def mailbox(self, account: Account, name: str = "INBOX") -> Mailbox:
         """A mailbox as it stands now."""
@@ -160,7 +162,7 @@ def open_store(
     heard = Heard()
     tx = run(begin())
     with suppress(AlreadyExists):
-        run(add_domain(tx, "example.org"))
+        run(add_domain(tx, OPERATOR, "example.org"))
     try:
         yield Store(database, tx, heard)
     finally:

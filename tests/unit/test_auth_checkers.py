@@ -18,7 +18,7 @@ from lightmail.auth.checkers import LoginDenied, MailRealm, PasswordChecker
 from lightmail.auth.login import Authenticator
 from lightmail.auth.sasl import MECHANISMS, IRemotePassword, Login, Plain, RemotePassword
 from lightmail.errors import AuthenticationFailed, AuthorizationFailed, Invalid, Unavailable
-from lightmail.model import Account, AccountId
+from lightmail.model import Account, AccountId, Credentials
 from lightmail.threads import BoundedPool
 from tests.support.reactor import call, run
 
@@ -26,10 +26,10 @@ DEMO = Account(AccountId(1), b"u" * 16, "demo@example.org", True, 0, 0)
 STORED = bcrypt.hashpw(b"secret", bcrypt.gensalt(4)).decode()
 
 
-async def find(name: str) -> tuple[Account, str] | None:
+async def find(name: str, _app_secret: bytes | None) -> Credentials | None:
     if name == "outage@example.org":
         raise Unavailable
-    return (DEMO, STORED) if name == DEMO.address else None
+    return Credentials(DEMO, STORED) if name == DEMO.address else None
 
 
 @pytest.fixture(scope="module")

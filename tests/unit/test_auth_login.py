@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from ipaddress import ip_network
 
 import bcrypt
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred, gatherResults
 
+from lightmail.auth.app_passwords import digest, generate
 from lightmail.auth.login import Authenticator, name_key
+from lightmail.auth.uses import LastUses, Use
 from lightmail.errors import AccountDisabled, AuthenticationFailed, AuthorizationFailed, MailError, Unavailable
-from lightmail.model import Account, AccountId
+from lightmail.model import Account, AccountId, Credentials
 from lightmail.threads import BoundedPool
 from tests.support.reactor import call, run
 
@@ -31,14 +36,17 @@ class Accounts:
 
     def __init__(self) -> None:
         self.rows: dict[str, tuple[Account, str]] = {DEMO.address: (DEMO, hashed(b"secret"))}
+        self.app_passwords: dict[bytes, tuple[int, frozenset[str]]] = {}
         self.reads = 0
         self.fault: Exception | None = None
 
-    async def find(self, name: str) -> tuple[Account, str] | None:
+    async def find(self, name: str, app_secret: bytes | None) -> Credentials | None:
         self.reads += 1
         if self.fault is not None:
             raise self.fault
-        return self.rows.get(name)
+        if name not in self.rows:
+            return None
+        return Credentials(*self.rows[name], *self.app_passwords.get(app_secret or b"", (0, frozenset())))
 
     def change(self, *, password: bytes | None = None, active: bool = True) -> None:
         account, stored = self.rows[DEMO.address]
@@ -74,12 +82,20 @@ class Fixture:
         password: bytes = b"secret",
         address: str = "10.0.0.1",
         act: bytes = b"",
+        protocol: str = "imap",
     ) -> Account:
-        return run(self.authenticator.login(name, password, address, "imap", act))
+        return run(self.authenticator.login(name, password, address, protocol, act))
 
-    def fails(self, error: type[MailError], *args: bytes, address: str = "10.0.0.1", act: bytes = b"") -> MailError:
+    def fails(
+        self,
+        error: type[MailError],
+        *args: bytes,
+        address: str = "10.0.0.1",
+        act: bytes = b"",
+        protocol: str = "imap",
+    ) -> MailError:
         with pytest.raises(MailError) as caught:
-            self.login(*args, address=address, act=act)
+            self.login(*args, address=address, act=act, protocol=protocol)
         assert type(caught.value) is error
         return caught.value
 
@@ -239,6 +255,92 @@ def test_names_that_do_not_exist_cost_what_the_accounts_here_cost(fixture: Fixtu
     fixture.login()
     decoys = {fixture.authenticator._decoys.choose(b"name%d" % number)[:7] for number in range(50)}
     assert decoys == {"$2b$10$"}
+
+
+# App passwords
+
+SECRET = "abcde-fghij-kmnpq-rstuv"
+
+
+def with_app_password(fixture: Fixture, *protocols: str) -> Accounts:
+    hidden = digest(SECRET.encode())
+    assert hidden is not None
+    fixture.accounts.app_passwords[hidden] = (7, frozenset(protocols))
+    return fixture.accounts
+
+
+@pytest.mark.parametrize("typed", [SECRET, SECRET.upper(), SECRET.replace("-", " "), SECRET.replace("-", "")])
+def test_an_app_password_opens_the_account_without_a_hash(fixture: Fixture, typed: str) -> None:
+    accounts = with_app_password(fixture, "imap", "pop3")
+    assert fixture.login(password=typed.encode()) == DEMO
+    assert fixture.login(protocol="pop3") == DEMO, "beside the password"
+    assert (fixture.pool.hashes, accounts.reads) == (1, 2), "one for the password, none for the app password"
+    (use,) = fixture.authenticator.uses.take()
+    assert (use.app_password, use.address) == (7, "10.0.0.1")
+
+
+def test_an_app_password_is_good_for_its_protocols_and_while_it_is_there(fixture: Fixture) -> None:
+    accounts = with_app_password(fixture, "pop3")
+    fixture.fails(AuthenticationFailed, NAME, SECRET.encode())
+    assert fixture.login(password=SECRET.encode(), protocol="pop3") == DEMO
+    accounts.app_passwords.clear()
+    fixture.fails(AuthenticationFailed, NAME, SECRET.encode(), protocol="pop3")
+    assert fixture.authenticator.uses.take()[0].app_password == 7
+    assert fixture.authenticator.uses.take() == [], "only what opened the account was a use"
+
+
+def test_a_guessed_app_password_costs_what_any_guess_costs(fixture: Fixture) -> None:
+    with_app_password(fixture, "imap")
+    for name in (NAME, b"nobody@example.org"):
+        before = fixture.pool.hashes, fixture.accounts.reads
+        fixture.fails(AuthenticationFailed, name, generate().encode())
+        assert (fixture.pool.hashes, fixture.accounts.reads) == (before[0] + 1, before[1] + 1)
+
+
+def test_a_disabled_account_shows_to_who_has_an_app_password(fixture: Fixture) -> None:
+    with_app_password(fixture, "imap").change(active=False)
+    fixture.fails(AccountDisabled, NAME, SECRET.encode())
+    assert fixture.authenticator.uses.take() == []
+
+
+def test_a_password_with_the_form_of_an_app_password_is_a_password(fixture: Fixture) -> None:
+    fixture.accounts.change(password=SECRET.encode())
+    assert fixture.login(password=SECRET.encode()) == DEMO
+    fixture.fails(AuthenticationFailed, NAME, SECRET.upper().encode())
+
+
+def test_an_account_may_have_app_passwords_only(fixture: Fixture) -> None:
+    with_app_password(fixture, "imap")
+    fixture.accounts.rows[DEMO.address] = (DEMO, "")
+    assert fixture.login(password=SECRET.encode()) == DEMO
+
+
+@given(st.binary(max_size=80))
+@settings(deadline=None)
+def test_only_what_has_the_form_is_looked_for(octets: bytes) -> None:
+    letters = octets.replace(b"-", b"").replace(b" ", b"").lower()
+    has_form = len(octets) <= 40 and re.fullmatch(rb"[a-km-np-z2-9]{20}", letters) is not None
+    assert (digest(octets) is not None) == has_form
+
+
+def test_what_is_generated_has_the_form() -> None:
+    made = {generate() for _ in range(100)}
+    assert len(made) == 100
+    assert len({digest(secret.encode()) for secret in made} - {None}) == 100
+
+
+def test_uses_that_could_not_be_written_down_yield_to_newer_ones() -> None:
+    uses = LastUses()
+    for moment, id_ in enumerate([1, 2, 1]):
+        uses.note(Use(id_, moment, "192.0.2.1"))
+    taken = uses.take()
+    assert [(use.app_password, use.used_us) for use in taken] == [(2, 1), (1, 2)]
+    uses.note(Use(2, 9, "192.0.2.2"))
+    uses.give_back(taken)
+    assert sorted((use.app_password, use.used_us) for use in uses.take()) == [(1, 2), (2, 9)]
+    for id_ in range(12_000):
+        uses.note(Use(id_, id_, ""))
+    assert [use.app_password for use in uses.take()] == list(range(2_000, 12_000))
 
 
 def test_credentials_are_forgotten_when_the_time_is_zero(make: Callable[..., Fixture]) -> None:
