@@ -1,4 +1,4 @@
-"""Sessions are told of across processes by their differences, and end wherever they are, none too many and none too few."""
+"""Sessions are told of across processes by their differences, and end wherever they are: all that should, no others."""
 
 from __future__ import annotations
 
