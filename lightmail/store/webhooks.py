@@ -134,9 +134,7 @@ def claim_txn(cursor: Cursor, most: int, seconds: float) -> list[Claimed]:
             (with_list(_CLAIMED, len(ids)), ids),
         ]
     )
-    return [
-        Claimed(row[0], row[1], row[2].decode(), _account(row[3]), row[4], row[5], row[6]) for row in claimed.rows
-    ]
+    return [Claimed(row[0], row[1], row[2].decode(), _account(row[3]), row[4], row[5], row[6]) for row in claimed.rows]
 
 
 def _free(due: Sequence[Row], most: int) -> list[Row]:
@@ -190,7 +188,7 @@ def list_txn(cursor: Cursor, after: int, limit: int, failed: bool | None = None,
     which = -1 if failed is None else int(failed)
     cursor.execute(_LIST, (after, which, which, limit, offset))
     return [
-        Queued(row[0], row[1], row[2].decode(), _account(row[3]), *row[4:8], row[8].decode())
+        Queued(row[0], row[1], row[2].decode(), _account(row[3]), row[4], row[5], row[6], row[7], row[8].decode())
         for row in cursor.fetchall()
     ]
 
