@@ -243,6 +243,13 @@ class NoSuchAppPassword(NoSuchAccount):
     text = "There is no such app password."
 
 
+class NoSuchAdministrator(MailError):
+    """No administrator of the web has this id or name."""
+
+    http = 404
+    text = "There is no such administrator."
+
+
 class NoSuchSession(MailError):
     """No session of this id is open, as far as processes have reported."""
 
@@ -262,6 +269,13 @@ class NoSuchJob(MailError):
 
     http = 404
     text = "There is no such job."
+
+
+class NoSuchFile(MailError):
+    """A path that names nothing where jobs may read or write."""
+
+    http = 404
+    text = "There is no such file or directory below [api] job_directory."
 
 
 class NoSuchCalendar(MailError):

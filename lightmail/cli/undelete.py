@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import pwd
 import re
 import sys
 import time
@@ -15,7 +13,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from lightmail.app import Rows
-from lightmail.cli.common import config_option, size_text, table, with_rows
+from lightmail.cli.common import config_option, console, size_text, table, with_rows
 from lightmail.cli.gc import moment
 from lightmail.errors import NoSuchAccount
 from lightmail.model import Account
@@ -67,16 +65,6 @@ def _filters(command: F) -> F:
     for option in reversed(options):
         command = option(command)
     return command
-
-
-def operator() -> str:
-    """The system user who runs this, as the audit log names him."""
-    try:
-        name = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:
-        name = str(os.getuid())
-    behind = os.environ.get("SUDO_USER")
-    return f"{name} ({behind} by sudo)" if behind else name
 
 
 @click.group()
@@ -148,7 +136,7 @@ def _print_mailboxes(origins: list[Origin], as_json: bool) -> None:
                     moment(origin.deleted_us),
                     str(origin.messages),
                     size_text(origin.octets),
-                    _clean(origin.name),
+                    clean(origin.name),
                 )
                 for origin in origins
             ),
@@ -185,9 +173,9 @@ def _print_messages(messages: list[Expunged], as_json: bool) -> None:
                     str(message.id),
                     moment(message.deleted_us),
                     size_text(message.octets),
-                    _clean(message.mailbox),
-                    _clean(message.sender),
-                    _clean(message.subject),
+                    clean(message.mailbox),
+                    clean(message.sender),
+                    clean(message.subject),
                 )
                 for message in messages
             ),
@@ -195,10 +183,10 @@ def _print_messages(messages: list[Expunged], as_json: bool) -> None:
     )
 
 
-def _clean(text: str) -> str:
+def clean(text: str, most: int = _COLUMN) -> str:
     """What strangers wrote, fit for a terminal: no controls, and cut."""
-    shown = "".join(character if character.isprintable() else "?" for character in text[: _COLUMN + 1])
-    return shown if len(shown) <= _COLUMN else shown[: _COLUMN - 1] + "…"
+    shown = "".join(character if character.isprintable() else "?" for character in text[: most + 1])
+    return shown if len(shown) <= most else shown[: most - 1] + "…"
 
 
 @undelete.command("restore")
@@ -234,7 +222,7 @@ def restore(
         raise click.UsageError("give IDs, or options that choose, not both")
     if not (ids or narrowed or deleted_mailboxes or everything):
         raise click.UsageError("say what to restore: IDs, options that choose, or --all")
-    actor = operator()
+    actor = console()
 
     async def work(rows: Rows) -> tuple[Plan, Outcome]:
         owner = await _account(rows, account)
@@ -242,19 +230,19 @@ def restore(
         if dry_run:
             return planned, Outcome()
         if not sys.stderr.isatty():
-            return planned, await operations.restore(rows.transactions, owner, filters, planned, actor)
+            return planned, await operations.restore(rows.transactions, actor, owner, filters, planned)
         with click.progressbar(length=planned.messages, label="restoring", file=sys.stderr) as bar:
-            return planned, await operations.restore(rows.transactions, owner, filters, planned, actor, bar.update)
+            return planned, await operations.restore(rows.transactions, actor, owner, filters, planned, bar.update)
 
     planned, outcome = with_rows(work, account)
     if not planned.messages:
         click.echo("There is nothing to restore.")
     for origin, name in planned.moves if dry_run else ():
-        source = f"{_clean(origin.name)}{' (deleted)' if origin.deleted_us else ''}"
+        source = f"{clean(origin.name)}{' (deleted)' if origin.deleted_us else ''}"
         what = f"{_messages(origin.messages)} of {size_text(origin.octets)} octets"
-        click.echo(f"would restore {what}: {source} -> {_clean(name)}")
+        click.echo(f"would restore {what}: {source} -> {clean(name)}")
     for name, count in outcome.restored.items():
-        click.echo(f"restored {_messages(count)} into {_clean(name)}")
+        click.echo(f"restored {_messages(count)} into {clean(name)}")
 
 
 def _messages(count: int) -> str:

@@ -41,7 +41,7 @@ async def delete(tx: Transactions, account: Account, name: str) -> None:
     """
     known = canonical(name)
     held = await _held(tx, account.id, known)
-    await tx.commit("delete", _delete_txn, account.id, known, account=account.id, mailboxes=held)
+    await tx.commit("delete", delete_txn, account.id, known, account=account.id, mailboxes=held)
 
 
 async def rename(tx: Transactions, account: Account, old: str, new: str, depth: int = DEPTH) -> None:
@@ -108,7 +108,8 @@ def _insert(
     mailboxes.insert_txn(cursor, account, name, uidvalidity + len(above), special_use)
 
 
-def _delete_txn(cursor: Cursor, account: AccountId, name: str) -> Changed[None]:
+def delete_txn(cursor: Cursor, account: AccountId, name: str) -> Changed[None]:
+    """The transaction: the account's row locked, the mailbox and its messages marked deleted at one moment."""
     if name == INBOX:
         raise Cannot("INBOX cannot be deleted.")
     existing = _locked_names(cursor, account)

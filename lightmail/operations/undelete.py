@@ -24,11 +24,13 @@ from lightmail.errors import (
 from lightmail.model import INBOX, Account, AccountId, MailboxId
 from lightmail.operations import mailboxes as names
 from lightmail.operations import quotas
+from lightmail.operations.actors import Actor
+from lightmail.operations.domains import lock_domain_txn
 from lightmail.operations.names import canonical
 from lightmail.operations.outcome import Changed
 from lightmail.operations.restoring import Restored, restore_txn
 from lightmail.operations.transactions import Transactions
-from lightmail.store import accounts, audit, mailboxes, undelete
+from lightmail.store import accounts, aliases, browsing, domains, mailboxes, undelete
 from lightmail.store.addresses import normalised
 from lightmail.store.cursor import Cursor, Statement
 from lightmail.store.faults import DuplicateKey
@@ -86,14 +88,20 @@ async def plan(tx: Transactions, account: Account, filters: Filters, into: str |
 
 
 async def restore(
-    tx: Transactions, account: Account, filters: Filters, planned: Plan, actor: str, progress: Progress = lambda _: None
+    tx: Transactions,
+    actor: Actor,
+    account: Account,
+    filters: Filters,
+    planned: Plan,
+    progress: Progress = lambda _: None,
 ) -> Outcome:
-    """Restore what the plan says; `progress` hears of each batch. `actor` is who the audit log names.
+    """Restore what the plan says; `progress` hears of each batch.
 
     A mailbox that is not there is made, with the special use of the deleted one where that is free; where its name
     cannot be, the messages go to INBOX. Messages that somebody else restores meanwhile are left to him.
 
-    Raises OverQuota (before anything; or midway, when mail that came meanwhile took the room), Corruption, Unavailable.
+    Raises NoSuchAccount (also where it is no business of the actor's), OverQuota (before anything; or midway, when mail
+    that came meanwhile took the room), Corruption, Unavailable.
     """
     quota = (await tx.database.read("quota", _quota_txn, account.id)).get(account.id)
     if quota is None:
@@ -102,7 +110,7 @@ async def restore(
         raise OverQuota(_too_much(planned, quota))
     outcome = Outcome()
     for origin, name in planned.moves:
-        mailbox, chosen = await _destination(tx, account, origin, name)
+        mailbox, chosen = await destination(tx, account, origin, name)
         after = 0
         while True:
             uids = await tx.database.read(
@@ -111,33 +119,51 @@ async def restore(
             if not uids:
                 break
             after = uids[-1]
-            done = await _restore_batch(tx, account, origin, uids, mailbox, chosen, actor)
+            done = await _restore_batch(tx, actor, account, origin, uids, mailbox, chosen)
             outcome.restored[chosen] = outcome.restored.get(chosen, 0) + len(done.uids)
             progress(len(uids))
     return outcome
 
 
 async def _restore_batch(
-    tx: Transactions, account: Account, origin: Origin, uids: Sequence[int], mailbox: MailboxId, into: str, actor: str
+    tx: Transactions, actor: Actor, account: Account, origin: Origin, uids: Sequence[int], mailbox: MailboxId, into: str
 ) -> Restored:
-    def record(restored: int) -> Statement:
-        detail = {"mailbox": origin.name, "into": into, "messages": restored}
-        return audit.record_statement(actor, "undelete", account.address, detail)
-
     try:
         return await tx.commit(
             "undelete",
-            restore_txn,
+            _restore_batch_txn,
+            actor,
             account.id,
-            [(origin.id, uid) for uid in uids],
+            origin,
+            uids,
             mailbox,
-            record,
+            into,
             account=account.id,
             mailboxes={origin.id, mailbox},
         )
     except OverQuota:
         await quotas.refused(tx, "undelete", [account.id])
         raise OverQuota("Mail that came meanwhile has filled the account: not all was restored.") from None
+
+
+def _restore_batch_txn(
+    cursor: Cursor,
+    actor: Actor,
+    account: AccountId,
+    origin: Origin,
+    uids: Sequence[int],
+    mailbox: MailboxId,
+    into: str,
+) -> Changed[Restored]:
+    owner = browsing.owner_txn(cursor, account)
+    if owner is None or not actor.administers(owner.domain):
+        raise NoSuchAccount
+
+    def record(restored: int) -> Statement:
+        detail = {"mailbox": origin.name, "into": into, "messages": restored}
+        return actor.record("message.restore", owner.address, detail, owner.domain)
+
+    return restore_txn(cursor, account, [(origin.id, uid) for uid in uids], mailbox, record)
 
 
 def _quota_txn(cursor: Cursor, account: AccountId) -> dict[AccountId, accounts.Quota]:
@@ -152,7 +178,7 @@ def _too_much(planned: Plan, quota: accounts.Quota) -> str:
     return f"{wanted} do not fit: {of_octets} and {of_messages} are used. Nothing was restored."
 
 
-async def _destination(tx: Transactions, account: Account, origin: Origin, name: str) -> tuple[MailboxId, str]:
+async def destination(tx: Transactions, account: Account, origin: Origin, name: str) -> tuple[MailboxId, str]:
     """The mailbox of that name, made where it is missing; INBOX where it cannot be made."""
     found = await tx.database.read("undelete target", mailboxes.by_name_txn, account.id, name)
     if found is None:
@@ -176,33 +202,31 @@ async def _free_use(tx: Transactions, account: Account, origin: Origin, name: st
 
 
 async def restore_account(
-    tx: Transactions, address: str, undelete_days: int, actor: str, chosen: AccountId | None = None
+    tx: Transactions, actor: Actor, address: str, undelete_days: int, chosen: AccountId | None = None
 ) -> DeletedAccount:
     """Bring back an account that was deleted within the last `undelete_days`, with its mailboxes, mail and password.
 
     `chosen` says which one, where several of that address were deleted.
 
-    Raises NoSuchAccount, AlreadyExists (the address is taken), Cannot (which one is meant), LimitReached (the domain
-    is full), Unavailable.
+    Raises NoSuchAccount, NoSuchDomain, AlreadyExists (the address is taken), Cannot (which one is meant), LimitReached
+    (the domain is full), Invalid, Unavailable.
     """
     return await tx.commit(
         "restore-account",
         _restore_account_txn,
+        actor,
         normalised(address),
         undelete_days * 86_400_000_000,
-        actor,
         chosen,
         account=None,
     )
 
 
 def _restore_account_txn(
-    cursor: Cursor, address: str, window_us: int, actor: str, chosen: AccountId | None
+    cursor: Cursor, actor: Actor, address: str, window_us: int, chosen: AccountId | None
 ) -> Changed[DeletedAccount]:
     # The domain's lock makes accounts and aliases of one domain come one after another.
-    domain = accounts.domain_id_txn(cursor, address.rpartition("@")[2])
-    if domain is None:
-        raise NoSuchAccount("There is no such domain.")
+    domain = lock_domain_txn(cursor, actor, address)
     found = undelete.deleted_accounts_txn(cursor, address, window_us)
     if chosen is not None:
         found = [each for each in found if each.id == chosen]
@@ -211,9 +235,9 @@ def _restore_account_txn(
     if len(found) > 1:
         ids = ", ".join(f"{each.id} with {each.messages} messages" for each in found)
         raise Cannot(f"{len(found)} accounts of that address were deleted, choose one by its id: {ids}.")
-    if accounts.has_alias_txn(cursor, address):
+    if aliases.exists_txn(cursor, address):
         raise AlreadyExists("An alias has that address.")
-    if accounts.is_domain_full_txn(cursor, domain):
+    if domains.is_full_txn(cursor, domain):
         raise LimitReached("The domain has as many accounts as it may have.")
     (account,) = found
     try:
@@ -222,5 +246,5 @@ def _restore_account_txn(
         raise AlreadyExists("Another account has that address.") from None
     if not revived:
         raise NoSuchAccount
-    cursor.execute(*audit.record_statement(actor, "restore-account", address, {"account": account.id}))
+    cursor.execute(*actor.record("account.restore", address, {"account": account.id}, domain))
     return Changed(account)

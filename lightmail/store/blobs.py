@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ from typing import Final, NamedTuple
 
 import zstandard
 
+from lightmail.mime.fields import decoded_field
 from lightmail.model import Account, BlobRef, ObjectId, ObjectState, Rendering, StoredBlob
 from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.sqltext import padded, pieces, with_list
@@ -153,6 +155,15 @@ def packed_header(header: bytes) -> bytes:
 def unpacked_header(packed: bytes) -> bytes:
     """The header block again. Raises zstandard.ZstdError when the row is damaged."""
     return _codec.decompressor.decompress(packed, max_output_size=_HEADER_BOUND)
+
+
+def shown_fields(header_zstd: bytes, header_fields: bytes, names: Sequence[bytes]) -> list[str]:
+    """Header fields of a message, decoded, by their lower-case names; a row that is damaged has none to show."""
+    try:
+        header = unpacked_header(header_zstd)
+        return [decoded_field(header, header_fields, name) or "" for name in names]
+    except (zstandard.ZstdError, struct.error, IndexError):
+        return [""] * len(names)
 
 
 # --- writes ---

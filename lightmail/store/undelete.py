@@ -6,16 +6,12 @@ both carry the same moment of deletion. Purging and restoring hold the lock of i
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from zstandard import ZstdError
-
-from lightmail.mime.fields import decoded_field
 from lightmail.model import AccountId, MailboxId
-from lightmail.store.blobs import unpacked_header
+from lightmail.store.blobs import shown_fields
 from lightmail.store.cursor import Cursor, Statement
 from lightmail.store.sqltext import NOW_US, padded, uid_conditions, with_list, with_uids
 
@@ -108,14 +104,10 @@ def list_txn(cursor: Cursor, account: AccountId, filters: Filters, limit: int) -
 
 
 def _fields(header_zstd: bytes | None, header_fields: bytes | None) -> tuple[str, str]:
-    """From and Subject of a message's header block; a row that is missing or damaged has none to show."""
+    """From and Subject of a message's header block; a row that is missing has none to show."""
     if header_zstd is None or header_fields is None:
         return "", ""
-    try:
-        header = unpacked_header(header_zstd)
-        sender, subject = (decoded_field(header, header_fields, name) or "" for name in (b"from", b"subject"))
-    except (ZstdError, struct.error, IndexError):
-        return "", ""
+    sender, subject = shown_fields(header_zstd, header_fields, (b"from", b"subject"))
     return sender, subject
 
 

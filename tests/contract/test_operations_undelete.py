@@ -13,6 +13,8 @@ from lightmail.errors import AlreadyExists, Cannot, Corruption, NoSuchAccount, N
 from lightmail.mime import render
 from lightmail.model import Account, FlagMode, MailboxId
 from lightmail.operations import accounts as account_operations
+from lightmail.operations import aliases
+from lightmail.operations.actors import CONSOLE, Actor
 from lightmail.operations.append import NewMessage, append
 from lightmail.operations.copy import move
 from lightmail.operations.expunge import expunge
@@ -23,6 +25,7 @@ from lightmail.operations.restoring import restore_txn
 from lightmail.operations.undelete import BATCH, Outcome, plan, restore, restore_account
 from lightmail.store import undelete
 from lightmail.store.undelete import Expunged, Filters
+from tests.support.actors import OPERATOR
 from tests.support.reactor import run
 from tests.support.storekit import BACKENDS, NOW_US, Store, blob, fresh_config, open_store, together
 
@@ -48,7 +51,7 @@ def listed(store: Store, account: Account, filters: Filters = ALL, limit: int = 
 
 def restored(store: Store, account: Account, filters: Filters = ALL, into: str | None = None) -> Outcome:
     async def both() -> Outcome:
-        return await restore(store.tx, account, filters, await plan(store.tx, account, filters, into), "an admin")
+        return await restore(store.tx, OPERATOR, account, filters, await plan(store.tx, account, filters, into))
 
     return run(both())
 
@@ -82,7 +85,7 @@ def test_nothing_comes_back_twice(store: Store) -> None:
     mailbox = store.fill(account, "INBOX", [NONE] * 20)
     expunge_all(store, account, mailbox)
     planned = run(plan(store.tx, account, ALL))
-    outcomes = together(*(restore(store.tx, account, ALL, planned, "an admin") for _ in range(4)))
+    outcomes = together(*(restore(store.tx, OPERATOR, account, ALL, planned) for _ in range(4)))
     assert sum(outcome.messages for outcome in outcomes if isinstance(outcome, Outcome)) == 20, outcomes
     assert len(store.uids(mailbox)) == 20
     assert len(set(rows(store, mailbox))) == 20
@@ -98,7 +101,7 @@ def test_a_purge_and_a_restore_of_the_same_messages(store: Store) -> None:
     planned = run(plan(store.tx, account, ALL))
 
     done = together(
-        purge_messages(store.tx, later, later, 10_000), restore(store.tx, account, ALL, planned, "an admin")
+        purge_messages(store.tx, later, later, 10_000), restore(store.tx, OPERATOR, account, ALL, planned)
     )
     outcome = done[1]
     assert isinstance(done[0], Purged)
@@ -126,11 +129,11 @@ def test_many_go_back_batch_by_batch(store: Store) -> None:
     heard: list[int] = []
     planned = run(plan(store.tx, account, ALL))
     assert (planned.messages, planned.octets) == (BATCH + 7, 1000 * (BATCH + 7))
-    outcome = run(restore(store.tx, account, ALL, planned, "root", heard.append))
+    outcome = run(restore(store.tx, Actor("root", CONSOLE), account, ALL, planned, heard.append))
     assert outcome.restored == {"INBOX": BATCH + 7}
     assert heard == [BATCH, 7]
     noted = "SELECT COUNT(*) FROM audit_log WHERE actor = %s AND action = %s AND subject = %s"
-    assert store.count(noted, b"root", b"undelete", account.address.encode()) == 2
+    assert store.count(noted, b"root", b"message.restore", account.address.encode()) == 2
 
 
 @pytest.mark.parametrize(
@@ -216,7 +219,7 @@ def test_a_quota_of_messages_holds_at_the_last_moment(store: Store) -> None:
     mailbox = store.fill(account, "INBOX", [NONE] * 4)
     expunge_all(store, account, mailbox)
     planned = run(plan(store.tx, account, ALL))
-    run(account_operations.set_quota(store.tx, account.address, messages=4))
+    run(account_operations.change_account(store.tx, OPERATOR, account.id, account_operations.Change(quota_messages=4)))
     store.fill(account, "INBOX", [NONE])
 
     def late(cursor: Any) -> Any:
@@ -225,7 +228,7 @@ def test_a_quota_of_messages_holds_at_the_last_moment(store: Store) -> None:
     with pytest.raises(OverQuota):
         run(store.tx.commit("test", late, account=account.id))
     with pytest.raises(OverQuota):
-        run(restore(store.tx, account, ALL, planned, "an admin"))
+        run(restore(store.tx, OPERATOR, account, ALL, planned))
     assert store.usage(account) == (1000, 1)
     assert len(listed(store, account)) == 4
 
@@ -362,8 +365,8 @@ def test_a_deleted_account_comes_back_as_it_was(store: Store) -> None:
     store.fill(account, "Junk", [NONE])
     run(delete(store.tx, account, "Junk"))
     before = (store.snapshot(kept).rows, store.usage(account), store.names(account), store.mailbox(account))
-    run(account_operations.delete_account(store.tx, account.address))
-    assert run(restore_account(store.tx, account.address, 30, "an admin")).id == account.id
+    run(account_operations.delete_account(store.tx, OPERATOR, account.id))
+    assert run(restore_account(store.tx, OPERATOR, account.address, 30)).id == account.id
     snapshot = store.snapshot(kept)
     assert (snapshot.rows, store.usage(account), store.names(account)) == before[:3]
     after = store.mailbox(account)
@@ -371,7 +374,7 @@ def test_a_deleted_account_comes_back_as_it_was(store: Store) -> None:
     assert after.highest_modseq > before[3].highest_modseq
     assert [row.mailbox for row in listed(store, account)] == ["Junk"], "what was deleted before is still deleted"
     with pytest.raises(NoSuchAccount):
-        run(restore_account(store.tx, account.address, 30, "an admin"))
+        run(restore_account(store.tx, OPERATOR, account.address, 30))
 
 
 def test_accounts_that_cannot_come_back(store: Store) -> None:
@@ -379,23 +382,23 @@ def test_accounts_that_cannot_come_back(store: Store) -> None:
         return run(store.database.read("test", undelete.deleted_accounts_txn, address, 10**18))
 
     first = store.account()
-    run(account_operations.delete_account(store.tx, first.address))
+    run(account_operations.delete_account(store.tx, OPERATOR, first.id))
     with pytest.raises(NoSuchAccount):
-        run(restore_account(store.tx, first.address, 0, "an admin"))
+        run(restore_account(store.tx, OPERATOR, first.address, 0))
     with pytest.raises(NoSuchAccount):
-        run(restore_account(store.tx, "never@example.org", 30, "an admin"))
-    run(account_operations.add_account(store.tx, first.address, "hash"))
+        run(restore_account(store.tx, OPERATOR, "never@example.org", 30))
+    second = run(account_operations.add_account(store.tx, OPERATOR, first.address, "hash"))
     with pytest.raises(AlreadyExists):
-        run(restore_account(store.tx, first.address, 30, "an admin"))
-    run(account_operations.delete_account(store.tx, first.address))
+        run(restore_account(store.tx, OPERATOR, first.address, 30))
+    run(account_operations.delete_account(store.tx, OPERATOR, second.id))
     with pytest.raises(Cannot, match="2 accounts"):
-        run(restore_account(store.tx, first.address, 30, "an admin"))
+        run(restore_account(store.tx, OPERATOR, first.address, 30))
     assert accounts_of(first.address)[0].id == first.id
-    run(account_operations.add_alias(store.tx, first.address, store.account().address))
+    run(aliases.add_alias(store.tx, OPERATOR, first.address, store.account().address))
     with pytest.raises(AlreadyExists):
-        run(restore_account(store.tx, first.address, 30, "an admin", first.id))
-    run(account_operations.delete_alias(store.tx, first.address))
-    assert run(restore_account(store.tx, first.address, 30, "an admin", first.id)).id == first.id
+        run(restore_account(store.tx, OPERATOR, first.address, 30, first.id))
+    run(aliases.delete_alias(store.tx, OPERATOR, first.address))
+    assert run(restore_account(store.tx, OPERATOR, first.address, 30, first.id)).id == first.id
 
 
 def test_deliveries_and_restores_at_once(store: Store) -> None:
@@ -405,7 +408,7 @@ def test_deliveries_and_restores_at_once(store: Store) -> None:
     expunge_all(store, account, mailbox)
     planned = run(plan(store.tx, account, ALL))
     done = together(
-        restore(store.tx, account, ALL, planned, "an admin"),
+        restore(store.tx, OPERATOR, account, ALL, planned),
         *(append(store.tx, account, mailbox, [NewMessage(blob(), NONE, NOW_US)]) for _ in range(10)),
     )
     assert not [each for each in done if isinstance(each, BaseException)]

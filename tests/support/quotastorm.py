@@ -28,6 +28,7 @@ from lightmail.operations.mailboxes import delete, rename
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, mailboxes, messages
 from lightmail.store.undelete import Filters
+from tests.support.actors import OPERATOR
 from tests.support.reactor import run
 from tests.support.storekit import NOW_US, blob, open_store
 
@@ -72,7 +73,7 @@ async def _step(tx: Transactions, owners: Sequence[Account], dice: random.Random
     if kind < 0.45:
         filters = Filters(mailbox=name)
         planned = await undelete.plan(tx, owner, filters, into=dice.choice(NAMES))
-        await undelete.restore(tx, owner, filters, planned, "storm")
+        await undelete.restore(tx, OPERATOR, owner, filters, planned)
         return 0
     if kind < 0.6:
         new = [NewMessage(blob(size), (), NOW_US) for _ in range(dice.choice((1, 2)))]

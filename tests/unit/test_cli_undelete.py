@@ -10,7 +10,8 @@ import pytest
 from click.testing import CliRunner
 
 from lightmail.cli import cli
-from lightmail.cli.undelete import Moment, _clean, operator
+from lightmail.cli.common import operator
+from lightmail.cli.undelete import Moment, clean
 
 
 def us(*when: int) -> int:
@@ -43,8 +44,8 @@ def test_no_moments(text: str) -> None:
 
 
 def test_what_strangers_wrote_cannot_write_to_the_terminal() -> None:
-    assert _clean("a\x1b[2Jb\nc\u202ed") == "a?[2Jb?c?d"
-    assert len(_clean("x" * 1000)) == 48
+    assert clean("a\x1b[2Jb\nc\u202ed") == "a?[2Jb?c?d"
+    assert len(clean("x" * 1000)) == 48
 
 
 @pytest.mark.parametrize(

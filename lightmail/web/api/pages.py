@@ -20,7 +20,7 @@ MOST_OFFSET: Final = 1_000_000
 
 LIMIT: Final = Integer(1, MOST_LIMIT, about=f"How many items at most; {DEFAULT_LIMIT} where it is not given.")
 OFFSET: Final = Integer(0, MOST_OFFSET, about="How many items to pass over. Not with a cursor, which costs less.")
-CURSOR: Final = Text(1000, minimum=1, about="`next_cursor` of the page before.")
+CURSOR: Final = Text(2000, minimum=1, about="`next_cursor` of the page before.")
 NEXT_CURSOR: Final = Nullable(CURSOR, about="The cursor of the next page; null at the end.")
 TOTAL: Final = Nullable(Integer(), about="How many items there are on all pages, where that is known.")
 
@@ -45,7 +45,11 @@ def read_page(query: Mapping[str, Any], shape: Sequence[type]) -> PageRequest:
 
 def encoded(position: Position) -> str:
     """The cursor that stands for a position."""
-    return urlsafe_b64encode(json.dumps(position, separators=(",", ":")).encode()).rstrip(b"=").decode()
+    return (
+        urlsafe_b64encode(json.dumps(position, ensure_ascii=False, separators=(",", ":")).encode())
+        .rstrip(b"=")
+        .decode()
+    )
 
 
 def _decoded(cursor: str, shape: Sequence[type]) -> Position:
