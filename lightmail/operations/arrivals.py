@@ -16,6 +16,7 @@ from lightmail.errors import LimitReached, MailError, NoSuchDestination, OverQuo
 from lightmail.metrics import DELIVERY_STAGE
 from lightmail.model import AccountId, MailboxId, ObjectId, StoredBlob
 from lightmail.objects.blobs import Making
+from lightmail.operations.events import Arrival, Delivery
 from lightmail.operations.outcome import Changed, RunAgain
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, blobs, keywords, ledger, mailboxes, messages
@@ -24,6 +25,7 @@ from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.faults import Conflict, DuplicateKey
 from lightmail.store.mailboxes import Locked
 from lightmail.store.sqltext import padded, pieces, with_list, with_rows
+from lightmail.store.webhooks import Event, queue_statements
 
 _TRANSACTION: Final = DELIVERY_STAGE.labels("transaction")
 
@@ -57,7 +59,7 @@ Refusal: TypeAlias = Duplicate | MailError
 class Unit:
     """Messages for one mailbox that are stored together or not at all. `digest` tells a delivery seen before.
 
-    With a `name` the mailbox must have that name when they are stored.
+    With a `name` the mailbox must have that name when they are stored. With an `arrival` a webhook is told of it.
     """
 
     account: AccountId
@@ -65,6 +67,7 @@ class Unit:
     messages: Sequence[NewMessage]
     digest: bytes | None = None
     name: str | None = None
+    arrival: Arrival | None = None
     refusal: Refusal | None = field(default=None)
 
     @property
@@ -153,7 +156,7 @@ def arrive_txn(
         rows, placed = _place(units, held, objects, _flag_bits(cursor, units))
         answers.update(placed)
         made = [(objects[blob.key], *rendering) for blob, rendering in zip(stored, renderings, strict=True)]
-        _insert(cursor, units, made, rows, quotas)
+        _insert(cursor, units, made, rows, _told(placed, objects), quotas)
     for unit, twin in twins.items():
         answer = answers[twin]
         answers[unit] = Duplicate() if isinstance(answer, Stored) else answer
@@ -310,10 +313,27 @@ def _place(
     return rows, placed
 
 
+def _told(placed: Mapping[Unit, Stored], objects: Mapping[str, ObjectId]) -> list[Event]:
+    """What a webhook is to be told of the units."""
+    return [
+        Delivery(
+            unit.arrival, unit.account, unit.mailbox, uid, objects[new.blob.key], new.blob, new.internaldate_us
+        ).event()
+        for unit, stored in placed.items()
+        if unit.arrival is not None
+        for uid, new in zip(stored.uids, unit.messages, strict=True)
+    ]
+
+
 def _insert(
-    cursor: Cursor, units: list[Unit], renderings: list[Row], rows: list[Row], quotas: Mapping[AccountId, Quota]
+    cursor: Cursor,
+    units: list[Unit],
+    renderings: list[Row],
+    rows: list[Row],
+    told: list[Event],
+    quotas: Mapping[AccountId, Quota],
 ) -> None:
-    """The second round trip: renderings, messages, and last the usage, accounts by ascending id."""
+    """The second round trip: renderings, messages, events of them, and last the usage, accounts by ascending id."""
     totals: dict[AccountId, tuple[int, int]] = {}
     for unit in units:
         octets, count = totals.get(unit.account, (0, 0))
@@ -323,6 +343,7 @@ def _insert(
         [
             *_insert_statements(blobs.INSERT_RENDERING, renderings),
             *_insert_statements(messages.INSERT, rows),
+            *queue_statements(told),
             *(accounts.charge_statement(account, *totals[account], quotas[account]) for account in charged),
         ]
     )

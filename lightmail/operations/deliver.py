@@ -50,10 +50,14 @@ async def deliver(
     Raises Unavailable for all of them, and what storing the blob raises.
     """
     digests = [None if digest is None else _digest(digest, sender, to.given) for to in recipients]
+    arrivals = [tx.events.arrival("lmtp", sender, to.given) for to in recipients]
 
     def units(blob: StoredBlob) -> list[Unit]:
         message = (NewMessage(blob, (), internaldate_us),)
-        return [Unit(to.account.id, to.mailbox, message, each) for to, each in zip(recipients, digests, strict=True)]
+        return [
+            Unit(to.account.id, to.mailbox, message, each, arrival=arrival)
+            for to, each, arrival in zip(recipients, digests, arrivals, strict=True)
+        ]
 
     accounts = {to.account.id for to in recipients}
     mailboxes = {to.mailbox for to in recipients}

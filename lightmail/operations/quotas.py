@@ -16,11 +16,12 @@ from lightmail.errors import MailError
 from lightmail.metrics import QUOTA_REFUSALS, QUOTA_WARNINGS
 from lightmail.model import AccountId, StoredBlob
 from lightmail.operations.arrivals import NewMessage, Stored, Unit, arrive_txn
+from lightmail.operations.events import Events
 from lightmail.operations.outcome import Changed, Nothing
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, events, quotas
 from lightmail.store.accounts import Quota
-from lightmail.store.cursor import Cursor
+from lightmail.store.cursor import Cursor, Statement
 from lightmail.store.database import Database
 from lightmail.store.faults import Conflict, DuplicateKey
 from lightmail.store.quotas import EXCEEDED, WARNING, Filling
@@ -45,6 +46,7 @@ async def warn(tx: Transactions, filling: Filling, blob: StoredBlob, internaldat
     warned = await tx.commit(
         "quota-warning",
         _warn_txn,
+        tx.events,
         unit,
         percent,
         account=filling.account.id,
@@ -58,11 +60,11 @@ async def warn(tx: Transactions, filling: Filling, blob: StoredBlob, internaldat
     return warned
 
 
-def _warn_txn(cursor: Cursor, unit: Unit, percent: int) -> Changed[bool]:
+def _warn_txn(cursor: Cursor, told: Events, unit: Unit, percent: int) -> Changed[bool]:
     quota = _say(cursor, WARNING, [unit.account]).get(unit.account)
     if quota is None or quota.percent() < percent:
         raise Nothing(False)
-    cursor.script([events.event_statement("quota.warning", unit.account, _detail(quota))])
+    cursor.script(_event(told, "quota.warning", unit.account, quota))
     arrived = arrive_txn(cursor, [[unit]], within_quota=False)
     if not isinstance(arrived.value[0][0], Stored):  # the INBOX went with its account
         raise Nothing(False)
@@ -102,17 +104,24 @@ async def refused(tx: Transactions, way: str, to: Collection[AccountId]) -> None
         said = await tx.database.read("quota-said", quotas.said_txn, EXCEEDED, sorted(set(to)))
         unsaid = sorted(set(to) - said)
         if unsaid:
-            await tx.commit("quota-exceeded", _exceeded_txn, unsaid, account=unsaid[0] if len(unsaid) == 1 else None)
+            only = unsaid[0] if len(unsaid) == 1 else None
+            await tx.commit("quota-exceeded", _exceeded_txn, tx.events, unsaid, account=only)
     except MailError as error:
         log.warn("a refusal for want of room could not be reported: {error}", error=error)
 
 
-def _exceeded_txn(cursor: Cursor, to: Sequence[AccountId]) -> Changed[None]:
+def _exceeded_txn(cursor: Cursor, told: Events, to: Sequence[AccountId]) -> Changed[None]:
     found = _say(cursor, EXCEEDED, to)
     if not found:
         raise Nothing(None)
-    cursor.script([events.event_statement("quota.exceeded", account, _detail(found[account])) for account in found])
+    cursor.script([each for account in found for each in _event(told, "quota.exceeded", account, found[account])])
     return Changed(None)
+
+
+def _event(told: Events, kind: str, account: AccountId, quota: Quota) -> list[Statement]:
+    """What notes an event, for those who read the table and for the webhook."""
+    detail = _detail(quota)
+    return [events.event_statement(kind, account, detail), *told.statements(kind, account, detail)]
 
 
 def _detail(quota: Quota) -> dict[str, Any]:
