@@ -13,7 +13,7 @@ from twisted.logger import ILogObserver, LogPublisher
 from twisted.python import usage
 from twisted.python.components import Componentized
 
-from lightmail import logs
+from lightmail import logs, records
 from lightmail.app.build import make_service
 from lightmail.config import Config, check_host, load
 from lightmail.errors import ConfigError
@@ -70,8 +70,8 @@ def _observer(config: Config, options: Options) -> Any:
         reactor.callFromThread(destination.reopen)
 
     signal.signal(signal.SIGHUP, reopen)
-    observer = logs.observer(destination, config.logging.level, config.logging.json)
-    if config.logging.path is None:
-        return observer
-    # Whoever starts the server sees why it does not start, wherever it logs.
-    return LogPublisher(observer, logs.observer(logs.Destination(None), "critical", as_json=False))
+    observers = [logs.observer(destination, config.logging.level, config.logging.json, records.RECENT.add), logs.count]
+    if config.logging.path is not None:
+        # Whoever starts the server sees why it does not start, wherever it logs.
+        observers.append(logs.observer(logs.Destination(None), "critical", as_json=False))
+    return LogPublisher(*observers)

@@ -8,11 +8,11 @@ from typing import Any
 from lightmail.app.backends import Backends
 from lightmail.config import Config
 from lightmail.web.api.services import ApiServices
-from lightmail.web.server import make_site
+from lightmail.web.server import make_metrics_site, make_site
 
 
-def api_factory(config: Config, backends: Backends, reactor: Any) -> Any:
-    """The factory of the listener of ``[api]``."""
+def http_factories(config: Config, backends: Backends, reactor: Any) -> dict[str, Any]:
+    """The factories of the HTTP listeners that are configured: ``[api]``, ``[metrics]``."""
     services = ApiServices(
         config=config,
         database=backends.database,
@@ -27,4 +27,9 @@ def api_factory(config: Config, backends: Backends, reactor: Any) -> Any:
         started_us=time.time_ns() // 1000,
         reactor=reactor,
     )
-    return make_site(services)
+    factories = {}
+    if config.api is not None:
+        factories["api"] = make_site(services)
+    if config.metrics is not None:
+        factories["metrics"] = make_metrics_site(services)
+    return factories

@@ -14,13 +14,13 @@ from twisted.internet.defer import Deferred, DeferredList
 from twisted.logger import Logger
 
 from lightmail.app import bring_up, make_database_directory
-from lightmail.app.api import api_factory
+from lightmail.app.api import http_factories
 from lightmail.app.backends import Backends
 from lightmail.app.certificate import make_self_signed
 from lightmail.app.certificates import Certificates, renewals
 from lightmail.app.jobs import start_jobs
 from lightmail.app.lifecycle import OrderedService, Part, Parts, service_part
-from lightmail.app.listeners import Listeners
+from lightmail.app.listeners import HTTP, Listeners
 from lightmail.app.opening import check_or_wait, compare_epochs
 from lightmail.app.operating import sessions_part
 from lightmail.app.privileges import drop, prepare_directory
@@ -288,9 +288,7 @@ def _factories(config: Config, backends: Backends, tls: Any, reactor: Any) -> di
             reactor=reactor,
         )
         factories["lmtp"] = LmtpFactory(lmtp)
-    if config.api is not None:
-        factories["api"] = api_factory(config, backends, reactor)
-    return factories
+    return factories | http_factories(config, backends, reactor)
 
 
 async def _open_listeners(
@@ -309,8 +307,8 @@ async def _open_listeners(
 
     async def stop() -> None:
         readiness.stop()
-        await listeners.close(keep="api")  # which tells a balancer that we are stopping
-        ends = [factory.drain(drain_seconds) for name, factory in factories.items() if name != "api"]
+        await listeners.close(keep=HTTP)  # which tells a balancer that we are stopping
+        ends = [factory.drain(drain_seconds) for name, factory in factories.items() if name not in HTTP]
         await DeferredList([Deferred.fromCoroutine(end) for end in ends], consumeErrors=True)
         await listeners.close()
 

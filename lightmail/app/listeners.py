@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from socket import socket
-from typing import Any
+from typing import Any, Final
 
 from twisted.internet.address import UNIXAddress
 from twisted.internet.defer import maybeDeferred
@@ -18,6 +18,9 @@ from lightmail.app.sockets import bind_tcp, bind_unix, listen
 from lightmail.config import Config
 
 log = Logger()
+
+# The services that are asked about the others.
+HTTP: Final = ("api", "metrics")
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +63,13 @@ class Listeners:
             self._ports.append((door.service, port))
             log.info("{service} listens on {address}", service=door.where, address=_name(port))
 
-    async def close(self, *, keep: str | None = None) -> None:
-        """Let nobody in any more, except to the service `keep`; who is in stays."""
+    async def close(self, *, keep: Collection[str] = ()) -> None:
+        """Let nobody in any more, except to the services `keep`; who is in stays."""
         for door in self._doors:
             door.bound.close()
         self._doors.clear()
-        closing = [port for service, port in self._ports if service != keep]
-        self._ports = [(service, port) for service, port in self._ports if service == keep]
+        closing = [port for service, port in self._ports if service not in keep]
+        self._ports = [(service, port) for service, port in self._ports if service in keep]
         for port in closing:
             try:
                 await maybeDeferred(port.stopListening)
@@ -89,6 +92,8 @@ class Listeners:
             self._tcp("lmtp", "port", config.lmtp.bind, config.lmtp.port)
         if config.api is not None:
             self._tcp("api", "port", config.api.bind, config.api.port)
+        if config.metrics is not None:
+            self._tcp("metrics", "port", config.metrics.bind, config.metrics.port)
 
     def _tcp(self, service: str, key: str, address: str, port: int, *, tls: bool = False) -> None:
         where = f"[{service}] {key}"

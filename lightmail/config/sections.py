@@ -115,9 +115,9 @@ class TlsConfig:
     them; it is shown to clients that ask for a host that it names.
     """
 
-    cert: str = setting("", text)
-    key: str = setting("", text)
-    directory: str = setting("", any_text)
+    cert: str = setting("", text, live=True)
+    key: str = setting("", text, live=True)
+    directory: str = setting("", any_text, live=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +130,12 @@ class ImapConfig:
     bind: str = setting("0.0.0.0", address)
     port: int = setting(143, _PORT)
     ssl_port: int = setting(993, _PORT)
-    tls_only: bool = setting(False, flag)
-    max_connections: int = setting(10_000, _COUNT)
-    session_timeout_seconds: int = setting(1800, _SECONDS, key="session_timeout")
-    max_failed_attempts: int = setting(5, integer(1, 100))
-    deleted_tree: bool = setting(False, flag)
-    special_use_names: Mapping[str, str] = setting(lambda: MappingProxyType({}), names)
+    tls_only: bool = setting(False, flag, live=True)
+    max_connections: int = setting(10_000, _COUNT, live=True)
+    session_timeout_seconds: int = setting(1800, _SECONDS, key="session_timeout", live=True)
+    max_failed_attempts: int = setting(5, integer(1, 100), live=True)
+    deleted_tree: bool = setting(False, flag, live=True)
+    special_use_names: Mapping[str, str] = setting(lambda: MappingProxyType({}), names, live=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,10 +145,10 @@ class Pop3Config:
     bind: str = setting("0.0.0.0", address)
     port: int = setting(110, _PORT)
     ssl_port: int = setting(995, _PORT)
-    tls_only: bool = setting(False, flag)
-    max_connections: int = setting(10_000, _COUNT)
-    session_timeout_seconds: int = setting(1800, _SECONDS, key="session_timeout")
-    max_failed_attempts: int = setting(5, integer(1, 100))
+    tls_only: bool = setting(False, flag, live=True)
+    max_connections: int = setting(10_000, _COUNT, live=True)
+    session_timeout_seconds: int = setting(1800, _SECONDS, key="session_timeout", live=True)
+    max_failed_attempts: int = setting(5, integer(1, 100), live=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,11 +160,11 @@ class LmtpConfig:
     socket_group: str | None = setting(None, optional_text)
     bind: str = setting("127.0.0.1", address)
     port: int = setting(0, _PORT)
-    max_connections: int = setting(1000, _COUNT)
-    max_message_octets: int = setting(50 * _MIB, octets(1, 1 << 30), key="max_message_size")
-    delivered_to: bool = setting(False, flag)
-    subaddress_mailboxes: bool = setting(False, flag)
-    spam_to_junk: bool = setting(True, flag)
+    max_connections: int = setting(1000, _COUNT, live=True)
+    max_message_octets: int = setting(50 * _MIB, octets(1, 1 << 30), key="max_message_size", live=True)
+    delivered_to: bool = setting(False, flag, live=True)
+    subaddress_mailboxes: bool = setting(False, flag, live=True)
+    spam_to_junk: bool = setting(True, flag, live=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,9 +177,17 @@ class ApiConfig:
 
     bind: str = setting("127.0.0.1", address)
     port: int = setting(8080, _PORT)
-    token: str = setting("", any_text, secret=True)
+    token: str = setting("", any_text, secret=True, live=True)
     job_directory: str = setting("", any_text)
     jobs_at_once: int = setting(2, integer(0, 16))
+
+
+@dataclass(frozen=True, slots=True)
+class MetricsConfig:
+    """``[metrics]``: a listener for Prometheus alone. Where it is, ``[api]`` serves no /metrics."""
+
+    bind: str = setting("127.0.0.1", address)
+    port: int = setting(9143, integer(1, 65535))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,43 +243,43 @@ class WebhookConfig:
     address needs ``allow_private``. While ``queue_events`` wait for it, new events are dropped.
     """
 
-    enabled: bool = setting(False, flag)
-    url: str = setting("", web_url)
-    token: str = setting("", any_text, secret=True)
-    secret: str = setting("", signing_secrets, secret=True)
-    events: tuple[str, ...] = setting(EVENT_KINDS, event_kinds)
-    timeout_ms: int = setting(5000, integer(100, 60_000))
-    allow_private: bool = setting(False, flag)
-    queue_events: int = setting(1_000_000, integer(1, 1_000_000_000))
+    enabled: bool = setting(False, flag, live=True)
+    url: str = setting("", web_url, live=True)
+    token: str = setting("", any_text, secret=True, live=True)
+    secret: str = setting("", signing_secrets, secret=True, live=True)
+    events: tuple[str, ...] = setting(EVENT_KINDS, event_kinds, live=True)
+    timeout_ms: int = setting(5000, integer(100, 60_000), live=True)
+    allow_private: bool = setting(False, flag, live=True)
+    queue_events: int = setting(1_000_000, integer(1, 1_000_000_000), live=True)
 
 
 @dataclass(frozen=True, slots=True)
 class LoggingConfig:
     """``[logging]``: no path means standard error."""
 
-    path: str | None = setting(None, optional_text)
-    level: str = setting("info", choice("debug", "info", "warn", "error"))
-    json: bool = setting(False, flag)
+    path: str | None = setting(None, optional_text, live=True)
+    level: str = setting("info", choice("debug", "info", "warn", "error"), live=True)
+    json: bool = setting(False, flag, live=True)
 
 
 @dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """``[limits]``: the bounds on what one connection, message or account may ask for."""
 
-    line_octets_before_login: int = setting(8192, octets(1000, _MIB))
-    line_octets: int = setting(65536, octets(8192, 16 * _MIB))
-    literal_octets_before_login: int = setting(4096, octets(256, _MIB))
-    literal_octets: int = setting(131_072, octets(4096, 16 * _MIB))
-    append_octets: int = setting(50 * _MIB, octets(1, 1 << 30))
-    mailbox_name_octets: int = setting(1000, octets(64, 1000))
-    mailbox_depth: int = setting(20, integer(1, 100))
-    search_keys: int = setting(64, integer(1, 128))
-    bad_commands_before_login: int = setting(3, integer(1, 1000))
-    bad_commands: int = setting(20, integer(1, 100_000))
-    connections_per_user_and_address: int = setting(20, _COUNT)
-    connections_per_address_before_login: int = setting(100, _COUNT)
-    login_seconds: int = setting(60, _SECONDS)
-    recipients: int = setting(1000, integer(1, 100_000))
+    line_octets_before_login: int = setting(8192, octets(1000, _MIB), live=True)
+    line_octets: int = setting(65536, octets(8192, 16 * _MIB), live=True)
+    literal_octets_before_login: int = setting(4096, octets(256, _MIB), live=True)
+    literal_octets: int = setting(131_072, octets(4096, 16 * _MIB), live=True)
+    append_octets: int = setting(50 * _MIB, octets(1, 1 << 30), live=True)
+    mailbox_name_octets: int = setting(1000, octets(64, 1000), live=True)
+    mailbox_depth: int = setting(20, integer(1, 100), live=True)
+    search_keys: int = setting(64, integer(1, 128), live=True)
+    bad_commands_before_login: int = setting(3, integer(1, 1000), live=True)
+    bad_commands: int = setting(20, integer(1, 100_000), live=True)
+    connections_per_user_and_address: int = setting(20, _COUNT, live=True)
+    connections_per_address_before_login: int = setting(100, _COUNT, live=True)
+    login_seconds: int = setting(60, _SECONDS, live=True)
+    recipients: int = setting(1000, integer(1, 100_000), live=True)
     spool_memory_octets: int = setting(_MIB, octets(4096, 64 * _MIB))
     spool_total_octets: int = setting(2 << 30, octets(_MIB))
     object_threads: int = setting(16, integer(1, 256))
@@ -283,9 +291,9 @@ class LimitsConfig:
     body_octets: int = setting(64 * _MIB, octets())
     password_threads: int = setting(0, integer(0, 64))  # 0: one per core
     password_queue: int = setting(32, integer(1, 10_000))
-    verified_seconds: int = setting(300, integer(0, 86_400))  # 0: credentials are never cached
+    verified_seconds: int = setting(300, integer(0, 86_400), live=True)  # 0: credentials are never cached
     drain_seconds: int = setting(30, integer(1, 600))
-    trusted_networks: tuple[Network, ...] = setting((), networks)
+    trusted_networks: tuple[Network, ...] = setting((), networks, live=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -301,6 +309,7 @@ class Config:
     pop3: Pop3Config | None = None
     lmtp: LmtpConfig | None = None
     api: ApiConfig | None = None
+    metrics: MetricsConfig | None = None
     garbage: GarbageConfig | None = None
     journal: JournalConfig | None = None
     quota: QuotaConfig = field(default_factory=QuotaConfig)

@@ -11,7 +11,7 @@ from lightmail.flights import Flight
 from lightmail.index.columns import Row
 from lightmail.index.loading import Loader, RootReader
 from lightmail.index.mailbox import MailboxIndex
-from lightmail.metrics import CACHE_HITS
+from lightmail.metrics import CACHE_HITS, CACHE_OCTETS
 from lightmail.model import Account, Mailbox, MailboxId
 from lightmail.notify.hints import Notifier, Watch
 from lightmail.store import epochs
@@ -75,6 +75,7 @@ class Indexes:
         # Entries without a holder, those longest unused first.
         self._idle: dict[MailboxId, _Entry] = {}
         self._idle_octets = 0
+        CACHE_OCTETS.watch(self, lambda indexes: [(("index",), indexes._idle_octets)])
 
     def when_behind(self, doubt: Doubt) -> None:
         """Have `doubt` awaited where the store is behind what an index has read of it: it may have lost its tail."""

@@ -12,7 +12,7 @@ from prometheus_client import Counter
 
 from lightmail.index.chunk_reader import ChunkReader, worthwhile
 from lightmail.index.chunks import ENVELOPES, HEADERS, PARTS, SEARCH, ChunkRef
-from lightmail.metrics import CACHE_HITS
+from lightmail.metrics import CACHE_HITS, CACHE_OCTETS
 from lightmail.mime.fields import FieldList
 from lightmail.mime.strings import literal
 from lightmail.model import Account, AccountId, BlobRef, ObjectId
@@ -77,6 +77,7 @@ class RenderedCache:
         self._young_octets = 0
         self._old_octets = 0
         self._era = 0
+        CACHE_OCTETS.watch(self, lambda cache: [(("rendered",), cache.octets)])
 
     @property
     def octets(self) -> int:

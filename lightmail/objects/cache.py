@@ -17,7 +17,7 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from lightmail.metrics import CACHE_HITS
+from lightmail.metrics import CACHE_HITS, CACHE_OCTETS
 from lightmail.model import BlobRef
 from lightmail.objects.keys import stem
 
@@ -60,6 +60,7 @@ class MemoryCache:
         self._uses = _Uses()
         self._hits = CACHE_HITS.labels("memory", "hit")
         self._misses = CACHE_HITS.labels("memory", "miss")
+        CACHE_OCTETS.watch(self, lambda cache: [(("memory",), cache.octets)])
 
     @property
     def octets(self) -> int:

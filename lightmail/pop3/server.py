@@ -8,7 +8,6 @@ tables of ``authorization`` and ``transaction``.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,10 +21,12 @@ from twisted.python.failure import Failure
 from lightmail import __version__
 from lightmail.channel import Channel, Closed, Draining, EndlessLine, LineTooLong, TimedOut
 from lightmail.errors import AccountDisabled, AuthenticationFailed, AuthorizationFailed, InUse, MailError
+from lightmail.metrics import POP3_REQUESTS
 from lightmail.pop3 import authorization, transaction
 from lightmail.pop3.commands import AUTHORIZATION, TRANSACTION, Bad, Command, refusal
 from lightmail.pop3.maildrop import Maildrop, open_maildrop
 from lightmail.sessions import About
+from lightmail.traces import CURRENT, fresh
 
 if TYPE_CHECKING:
     from lightmail.pop3.services import Pop3Services
@@ -58,7 +59,7 @@ class Pop3Server(pop3.POP3):
     ) -> None:
         self.services: Final = services
         self.address: Final = address
-        self.id: Final = secrets.token_hex(6)
+        self.id: Final = fresh()
         self.user: bytes | None = None
         self.mbox = None
         self.secure = False
@@ -215,6 +216,7 @@ class Pop3Server(pop3.POP3):
     # The conversation
 
     async def _session(self) -> None:
+        CURRENT.set(self.id)
         try:
             await self._converse()
         except Closed:
@@ -247,8 +249,12 @@ class Pop3Server(pop3.POP3):
 
     async def _command(self, line: bytes) -> None:
         command, _, rest = line.partition(b" ")
+        failed_logins = self._failed_logins
+        result = "err"
         try:
             await self.processCommand(command, rest)
+            if self._failed_logins == failed_logins:
+                result = "ok"
         except Bad as bad:
             self._refuse(bad)
         except MailError as error:
@@ -258,6 +264,9 @@ class Pop3Server(pop3.POP3):
         except Exception as error:
             log.failure("pop3 session {session} failed in {command}", session=self.id, command=command[:16])
             self.send(refusal(error))
+        finally:
+            row = COMMANDS.get(command.upper())
+            POP3_REQUESTS.labels(row.name.decode("ascii") if row is not None else "unknown", result).inc()
 
     async def _authenticate(
         self, user: bytes, password: bytes, authorize_as: bytes

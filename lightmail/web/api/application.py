@@ -16,6 +16,7 @@ from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from lightmail.errors import MailError, ServerBug
 from lightmail.operations.tokens import TokenUse
+from lightmail.traces import CURRENT
 from lightmail.web.api.endpoints import Endpoint
 from lightmail.web.api.problems import Problem, of_mail_error
 from lightmail.web.api.replies import send, send_problem
@@ -63,6 +64,7 @@ def _handler(endpoint: Endpoint, tokens: Tokens, services: ApiServices) -> Calla
     """What Klein calls for an endpoint's requests."""
 
     async def handle(request: BoundedRequest, **variables: str) -> None:
+        CURRENT.set(request.id)
         try:
             caller = await tokens.caller(request, endpoint)
             request.caller = caller.actor.name

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 
-from lightmail.metrics import REGISTRY
 from lightmail.web.api.endpoints import Call, Endpoint, Json, Octets
 from lightmail.web.api.schemas import Boolean, Choice, MapOf, Object
+from lightmail.web.exposition import exposition
 
 READY: Final = Object({"ready": Boolean(), "checks": MapOf(Choice(("ok", "failed", "stopping")))}, name="Ready")
 
@@ -26,11 +26,12 @@ async def ready(call: Call) -> Json:
 
 async def metrics(call: Call) -> Octets:
     """What Prometheus scrapes."""
-    return Octets(CONTENT_TYPE_LATEST, None, generate_latest(REGISTRY))
+    return Octets(CONTENT_TYPE_LATEST, None, await exposition(call.services.reactor))
 
 
+METRICS: Final = (Endpoint("GET", "/metrics", None, "Metrics for Prometheus", metrics, media="text/plain"),)
 ENDPOINTS: Final = (
     Endpoint("GET", "/health", None, "Whether the process runs", health, media="text/plain"),
     Endpoint("GET", "/ready", None, "Whether it can serve clients", ready, answer=READY, others={503: READY}),
-    Endpoint("GET", "/metrics", None, "Metrics for Prometheus", metrics, media="text/plain"),
+    *METRICS,
 )
