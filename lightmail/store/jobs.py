@@ -21,6 +21,9 @@ FAILED: Final = "failed"
 CANCELLED: Final = "cancelled"
 INTERRUPTED: Final = "interrupted"
 STATES: Final = (QUEUED, RUNNING, DONE, FAILED, CANCELLED, INTERRUPTED)
+# As parameters: the column holds octets, which SQLite finds equal to no text.
+_UNENDED: Final = (QUEUED.encode(), RUNNING.encode())
+_ENDED: Final = (DONE.encode(), FAILED.encode(), CANCELLED.encode(), INTERRUPTED.encode())
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,8 +90,8 @@ _BY_REFERENCE: Final = "SELECT id FROM jobs WHERE reference = %s"
 _CHOSEN: Final = "(%s = '' OR state = %s) AND (%s = '' OR kind = %s) AND (%s < 0 OR domain = %s)"
 _LIST: Final = f"SELECT {_COLUMNS} FROM jobs WHERE id < %s AND {_CHOSEN} ORDER BY id DESC LIMIT %s OFFSET %s"  # noqa: S608
 _COUNT: Final = f"SELECT COUNT(*) FROM jobs WHERE {_CHOSEN}"  # noqa: S608
-_OPEN: Final = f"SELECT {_COLUMNS} FROM jobs WHERE state IN ('queued', 'running') ORDER BY id LIMIT %s"  # noqa: S608
-_QUEUED: Final = "SELECT COUNT(*) FROM jobs WHERE state = 'queued'"
+_OPEN: Final = f"SELECT {_COLUMNS} FROM jobs WHERE state IN (%s, %s) ORDER BY id LIMIT %s"  # noqa: S608
+_QUEUED: Final = "SELECT COUNT(*) FROM jobs WHERE state = %s"
 _LAST_ID: Final = (1 << 63) - 1
 
 
@@ -138,13 +141,13 @@ def count_txn(cursor: Cursor, filters: Filters) -> int:
 
 def open_txn(cursor: Cursor, limit: int) -> list[Job]:
     """Jobs that are queued or running, the oldest first."""
-    cursor.execute(_OPEN, (limit,))
+    cursor.execute(_OPEN, (*_UNENDED, limit))
     return [_job(row) for row in cursor.fetchall()]
 
 
 def queued_txn(cursor: Cursor) -> int:
     """How many jobs are queued."""
-    cursor.execute(_QUEUED)
+    cursor.execute(_QUEUED, (QUEUED.encode(),))
     row = cursor.fetchone()
     return int(row[0]) if row else 0
 
@@ -184,10 +187,10 @@ def claim_txn(cursor: Cursor, job: int, process: bytes) -> bool:
 
 _BEAT: Final = (
     f"UPDATE jobs SET heartbeat_at = {NOW_US}, progress = %s"  # noqa: S608
-    " WHERE id = %s AND process = %s AND state = 'running'"
+    " WHERE id = %s AND process = %s AND state = %s"
 )
-_HOLD: Final = f"UPDATE jobs SET heartbeat_at = {NOW_US} WHERE id = %s AND process = %s AND state = 'queued'"  # noqa: S608
-_WANTED: Final = "SELECT id FROM jobs WHERE process = %s AND state = 'running' AND cancel_requested_at > 0"
+_HOLD: Final = f"UPDATE jobs SET heartbeat_at = {NOW_US} WHERE id = %s AND process = %s AND state = %s"  # noqa: S608
+_WANTED: Final = "SELECT id FROM jobs WHERE process = %s AND state = %s AND cancel_requested_at > 0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,16 +203,18 @@ class Beat:
 
 def beat_txn(cursor: Cursor, process: bytes, running: Mapping[int, Mapping[str, Any]], held: Sequence[int]) -> Beat:
     """Say that `process` is alive and how far its `running` jobs are; `held` are queued ones that it alone can run."""
-    statements: list[Statement] = [(_BEAT, (_text(running[job]), job, process)) for job in sorted(running)]
-    statements += [(_HOLD, (job, process)) for job in sorted(held)]
-    *beats, wanted = cursor.script([*statements, (_WANTED, (process,))])
+    statements: list[Statement] = [
+        (_BEAT, (_text(running[job]), job, process, RUNNING.encode())) for job in sorted(running)
+    ]
+    statements += [(_HOLD, (job, process, QUEUED.encode())) for job in sorted(held)]
+    *beats, wanted = cursor.script([*statements, (_WANTED, (process, RUNNING.encode()))])
     lost = {job for job, beat in zip(sorted(running), beats, strict=False) if beat.rowcount == 0}
     return Beat(frozenset(lost), frozenset(int(row[0]) for row in wanted.rows))
 
 
 _END: Final = (
     f"UPDATE jobs SET state = %s, progress = %s, result = %s, finished_at = {NOW_US}, heartbeat_at = {NOW_US}"  # noqa: S608
-    " WHERE id = %s AND process = %s AND state = 'running'"
+    " WHERE id = %s AND process = %s AND state = %s"
 )
 
 
@@ -217,26 +222,24 @@ def end_txn(
     cursor: Cursor, job: int, process: bytes, state: str, progress: Mapping[str, Any], result: Mapping[str, Any]
 ) -> bool:
     """Write down how a job of `process` ended; False when it is no longer its job."""
-    return cursor.execute(_END, (state.encode(), _text(progress), _text(result), job, process)) == 1
+    return cursor.execute(_END, (state.encode(), _text(progress), _text(result), job, process, RUNNING.encode())) == 1
 
 
 _ABANDONED: Final = (
-    f"UPDATE jobs SET state = 'interrupted', finished_at = {NOW_US}, result = %s"  # noqa: S608
-    " WHERE state IN ('queued', 'running') AND process IS NOT NULL"
+    f"UPDATE jobs SET state = %s, finished_at = {NOW_US}, result = %s"  # noqa: S608
+    " WHERE state IN (%s, %s) AND process IS NOT NULL"
     f" AND heartbeat_at < {NOW_US} - %s"
 )
 
 
 def interrupt_abandoned_txn(cursor: Cursor, silent_us: int, result: Mapping[str, Any]) -> int:
     """Call those jobs interrupted whose process said nothing for so long; how many."""
-    return cursor.execute(_ABANDONED, (_text(result), silent_us))
+    return cursor.execute(_ABANDONED, (INTERRUPTED.encode(), _text(result), *_UNENDED, silent_us))
 
 
 _LOCK: Final = f"SELECT {_COLUMNS} FROM jobs WHERE id = %s FOR UPDATE"  # noqa: S608
 _CANCEL: Final = f"UPDATE jobs SET cancel_requested_at = {NOW_US} WHERE id = %s AND cancel_requested_at = 0"  # noqa: S608
-_CANCEL_QUEUED: Final = (
-    f"UPDATE jobs SET state = 'cancelled', finished_at = {NOW_US} WHERE id = %s AND state = 'queued'"  # noqa: S608
-)
+_CANCEL_QUEUED: Final = f"UPDATE jobs SET state = %s, finished_at = {NOW_US} WHERE id = %s AND state = %s"  # noqa: S608
 
 
 def lock_txn(cursor: Cursor, job: int) -> Job | None:
@@ -248,15 +251,12 @@ def lock_txn(cursor: Cursor, job: int) -> Job | None:
 
 def cancel_statements(job: int) -> list[Statement]:
     """The statements that ask for a job's end; one that is queued is cancelled with them."""
-    return [(_CANCEL, (job,)), (_CANCEL_QUEUED, (job,))]
+    return [(_CANCEL, (job,)), (_CANCEL_QUEUED, (CANCELLED.encode(), job, QUEUED.encode()))]
 
 
-_OLD: Final = (
-    "DELETE FROM jobs WHERE state IN ('done', 'failed', 'cancelled', 'interrupted')"  # noqa: S608
-    f" AND finished_at < {NOW_US} - %s"
-)
+_OLD: Final = f"DELETE FROM jobs WHERE state IN (%s, %s, %s, %s) AND finished_at < {NOW_US} - %s"  # noqa: S608
 
 
 def forget_txn(cursor: Cursor, age_us: int) -> int:
     """Remove jobs that ended so long ago; how many."""
-    return cursor.execute(_OLD, (age_us,))
+    return cursor.execute(_OLD, (*_ENDED, age_us))
