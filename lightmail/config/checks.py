@@ -82,7 +82,7 @@ def _check_webhook(config: Config) -> None:
     if not webhook.secret and not webhook.token:
         raise ConfigError("[webhook] secret is missing; requests are signed: make one with lightmail webhook secret")
     if webhook.url.startswith("http:") and not webhook.allow_private:
-        raise ConfigError("[webhook] url must begin with https, unless allow_private = true says it is a network of yours")
+        raise ConfigError("[webhook] url must begin with https, or allow_private = true say that the network is yours")
 
 
 def _check_files(config: Config) -> None:

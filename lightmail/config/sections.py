@@ -252,6 +252,11 @@ class WebhookConfig:
     allow_private: bool = setting(False, flag, live=True)
     queue_events: int = setting(1_000_000, integer(1, 1_000_000_000), live=True)
 
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The kinds of events that are to be told; none where it is disabled."""
+        return self.events if self.enabled else ()
+
 
 @dataclass(frozen=True, slots=True)
 class LoggingConfig:
