@@ -16,13 +16,13 @@ from typing import Any, Final
 from twisted.internet.defer import DeferredSemaphore, gatherResults
 from twisted.logger import Logger
 
-from lightmail.config import WebhookConfig
 from lightmail.metrics import WEBHOOK_BACKLOG, WEBHOOK_EVENTS, WEBHOOK_SECONDS
 from lightmail.operations import webhooks
 from lightmail.operations.events import Events, body_of
 from lightmail.rounds import Rounds
 from lightmail.store.database import Database
 from lightmail.store.webhooks import Claimed, Repeat, count_txn
+from lightmail.webhooks.receiver import Receiver
 from lightmail.webhooks.sending import AT_ONCE, Attempt, Sender
 
 log = Logger()
@@ -67,16 +67,7 @@ class _Batch:
 class Webhooks(Rounds):
     """Goes round every second while a receiver is configured, at once while more is due."""
 
-    def __init__(
-        self,
-        database: Database,
-        events: Events,
-        config: WebhookConfig,
-        *,
-        reactor: Any,
-        trust_root: Any = None,
-        resolver: Any = None,
-    ) -> None:
+    def __init__(self, database: Database, events: Events, receiver: Receiver, *, reactor: Any) -> None:
         super().__init__(
             self.look,
             reactor=reactor,
@@ -87,41 +78,23 @@ class Webhooks(Rounds):
         )
         self._database = database
         self._events = events
+        self._receiver = receiver
         self._reactor = reactor
-        self._trust_root = trust_root
-        self._resolver = resolver
-        self._sender: Sender | None = None
-        self._queue_events = config.queue_events
         self._failures = 0
         self._wait_seconds = 0
         self._more = False
         self._counted_at = float("-inf")
-        self._configure(config)
+        self._begin_anew()
+        receiver.when_changed(self._begin_anew)
 
-    async def reconfigure(self, config: WebhookConfig) -> None:
-        """Go on with another configuration. Requests under way end as they began."""
-        old = self._sender
-        self._configure(config)
+    def _begin_anew(self) -> None:
+        self._events.want(self._receiver.config.wanted)
+        self._failures = self._wait_seconds = 0
         if self.running:
             self.hasten()
-        if old is not None:
-            await old.close()
-
-    def _configure(self, config: WebhookConfig) -> None:
-        self._events.want(config.events if config.enabled else ())
-        self._queue_events = config.queue_events
-        self._failures = self._wait_seconds = 0
-        self._sender = None
-        if config.enabled:
-            self._sender = Sender(config, self._reactor, trust_root=self._trust_root, resolver=self._resolver)
-
-    async def close(self) -> None:
-        """Let go of the connections; after the service has stopped."""
-        if self._sender is not None:
-            await self._sender.close()
 
     def _pause_seconds(self) -> float:
-        if self._sender is None:
+        if self._receiver.sender is None:
             return _DISABLED_SECONDS
         if self._wait_seconds:
             return float(self._wait_seconds)
@@ -131,7 +104,7 @@ class Webhooks(Rounds):
 
     async def look(self) -> int:
         """One round: how many events arrived. Raises Unavailable."""
-        sender = self._sender
+        sender = self._receiver.sender
         if sender is None:
             return 0
         await self._count()
@@ -215,7 +188,7 @@ class Webhooks(Rounds):
         waiting, failed = await self._database.read("webhook-count", count_txn, _COUNTED)
         WEBHOOK_BACKLOG.labels("waiting").set(waiting)
         WEBHOOK_BACKLOG.labels("failed").set(failed)
-        most = self._queue_events
+        most = self._receiver.config.queue_events
         if waiting == _COUNTED and most > _COUNTED:
             waiting, _ = await self._database.read("webhook-count", count_txn, most)
         full = waiting >= most

@@ -4,6 +4,7 @@
 is told, in which order and how often is not decided here but by `lightmail.jobs.webhooks`.
 """
 
+from lightmail.webhooks.receiver import Receiver
 from lightmail.webhooks.sending import Attempt, Sender
 
-__all__ = ["Attempt", "Sender"]
+__all__ = ["Attempt", "Receiver", "Sender"]
