@@ -11,6 +11,7 @@ from lightmail.config import Config, DatabaseConfig
 from lightmail.errors import StartupError
 from lightmail.notify.hints import Notifier
 from lightmail.objects.backends import ObjectStore, open_store
+from lightmail.operations.events import Events
 from lightmail.operations.transactions import Transactions
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
@@ -47,7 +48,10 @@ async def with_rows(
     try:
         if not migrating:
             await bring_up(config, database)
-        return await work(Rows(database, Transactions(database, Notifier(reactor), reactor=reactor)))
+        transactions = Transactions(
+            database, Notifier(reactor), reactor=reactor, events=Events(config.webhook.wanted)
+        )
+        return await work(Rows(database, transactions))
     finally:
         await database.stop()
 

@@ -24,6 +24,7 @@ def http_factories(config: Config, backends: Backends, reactor: Any) -> dict[str
         authenticator=backends.authenticator,
         readiness=backends.readiness,
         desk=backends.desk,
+        receiver=backends.receiver,
         started_us=time.time_ns() // 1000,
         reactor=reactor,
     )

@@ -20,12 +20,13 @@ from lightmail.store.database import Database
 from lightmail.store.sessions import Process
 from lightmail.threads import BoundedPool
 from lightmail.web.readiness import Readiness
+from lightmail.webhooks import Receiver
 
 
 @dataclass(frozen=True, slots=True)
 class Backends:
     """The backends, open. `pool` has the threads for objects and files, `hashing` those for passwords. `process`
-    is this server among those of the store."""
+    is this server among those of the store, `receiver` who is told of events."""
 
     database: Database
     transactions: Transactions
@@ -44,3 +45,4 @@ class Backends:
     readiness: Readiness
     process: Process
     desk: Desk
+    receiver: Receiver

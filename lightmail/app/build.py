@@ -24,6 +24,7 @@ from lightmail.app.listeners import HTTP, Listeners
 from lightmail.app.opening import check_or_wait, compare_epochs
 from lightmail.app.operating import sessions_part
 from lightmail.app.privileges import drop, prepare_directory
+from lightmail.app.webhooks import webhooks_part
 from lightmail.arenas import share_arenas
 from lightmail.auth.login import Authenticator
 from lightmail.config import Config
@@ -65,6 +66,7 @@ from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
 from lightmail.web.readiness import Readiness
+from lightmail.webhooks import Receiver
 
 log = Logger()
 
@@ -164,6 +166,7 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> Backends
         readiness=Readiness({"database": ask_database, "objects": ask_objects}, reactor),
         process=process,
         desk=Desk(process.id),
+        receiver=Receiver(config.webhook, reactor),
     )
 
 
@@ -206,6 +209,7 @@ async def _start_workers(config: Config, parts: Parts, backends: Backends, react
         )
         snapshots = snapshots_service(writer, config.limits.snapshot_seconds, reactor=reactor)
         await parts.start(service_part("snapshots", snapshots))
+    await parts.start(webhooks_part(backends, reactor))
     await parts.start(_collecting_part(config, backends, reactor))
     await start_jobs(config, parts, backends, reactor)
     if config.journal is not None:

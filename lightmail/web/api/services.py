@@ -14,12 +14,13 @@ from lightmail.operations.transactions import Transactions
 from lightmail.store.database import Database
 from lightmail.threads import BoundedPool
 from lightmail.web.readiness import Readiness
+from lightmail.webhooks import Receiver
 
 
 @dataclass(frozen=True, slots=True)
 class ApiServices:
     """The parts of the server that endpoints call. `pool` has the threads for objects and files, `hashing` those for
-    passwords. `started_us` is when the process started."""
+    passwords. `receiver` is who is told of events. `started_us` is when the process started."""
 
     config: Config
     database: Database
@@ -31,5 +32,6 @@ class ApiServices:
     authenticator: Authenticator
     readiness: Readiness
     desk: Desk
+    receiver: Receiver
     started_us: int
     reactor: Any
