@@ -9,6 +9,7 @@ import click
 from lightmail import __version__
 from lightmail.cli import (
     accounts,
+    admins,
     aliases,
     app_passwords,
     configuration,
@@ -19,6 +20,7 @@ from lightmail.cli import (
     exporting,
     gc,
     importing,
+    jobs,
     mailboxes,
     messages,
     recover,
@@ -41,6 +43,7 @@ for family in (
     accounts.account,
     aliases.alias,
     app_passwords.app_password,
+    admins.admin,
     mailboxes.mailbox,
     messages.message,
     configuration.config,
@@ -49,6 +52,7 @@ for family in (
     undelete.undelete,
     recover.recover,
     verify.verify,
+    jobs.job,
     doctor.doctor,
     importing.import_,
     exporting.export,

@@ -19,12 +19,14 @@ class Actor:
     """An administrator at work.
 
     `name` is his user, token or account; `origin` the IP address he comes from, or `console`. `domain` is the id of the
-    one domain that he administers, None where he administers the server.
+    one domain that he administers, None where he administers the server. `administrator` is his id where he is signed in
+    to the web as one.
     """
 
     name: str
     origin: str
     domain: int | None = None
+    administrator: int | None = None
 
     def administers(self, domain: int) -> bool:
         """Whether the domain of that id is his to administer."""

@@ -1,5 +1,6 @@
 """Forgetting what nobody asks for any more: operation ids and wishes to end sessions after a day, delivery digests after
-a week, events, the progress of a verification that nobody took up again, and jobs that have ended after 30 days.
+a week, events, the progress of a verification that nobody took up again, and jobs that have ended after 30 days;
+and sessions of browsers a day after their end.
 
 The collector does it where it runs (`jobs.garbage`); a server without one has `Housekeeping`.
 """
@@ -18,6 +19,7 @@ OPERATIONS_AGE_US: Final = _DAY_US
 DELIVERIES_AGE_US: Final = 7 * _DAY_US
 EVENTS_AGE_US: Final = 30 * _DAY_US
 SESSION_ENDS_AGE_US: Final = _DAY_US
+WEB_SESSIONS_AGE_US: Final = _DAY_US
 PROGRESS_AGE_US: Final = 30 * _DAY_US
 JOBS_AGE_US: Final = 30 * _DAY_US
 # Jobs that note their progress so that they can be taken up; others go on for ever, or clean up themselves.
@@ -27,6 +29,7 @@ _AGES: Final = (
     ("deliveries", DELIVERIES_AGE_US),
     ("events", EVENTS_AGE_US),
     ("session_ends", SESSION_ENDS_AGE_US),
+    ("web_sessions", WEB_SESSIONS_AGE_US),
 )
 # Small transactions: no writer waits long for one.
 _AT_ONCE: Final = 1000

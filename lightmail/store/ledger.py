@@ -74,6 +74,10 @@ _OLD: Final = {
         f"SELECT happened_at FROM events WHERE happened_at < {NOW_US} - %s ORDER BY happened_at LIMIT %s",  # noqa: S608
         "DELETE FROM events WHERE happened_at <= %s",
     ),
+    "web_sessions": (
+        f"SELECT expires_at FROM web_sessions WHERE expires_at < {NOW_US} - %s ORDER BY expires_at LIMIT %s",  # noqa: S608
+        "DELETE FROM web_sessions WHERE expires_at <= %s",
+    ),
     "session_ends": (
         f"SELECT requested_at FROM session_ends WHERE requested_at < {NOW_US} - %s ORDER BY requested_at LIMIT %s",  # noqa: S608
         "DELETE FROM session_ends WHERE requested_at <= %s",
