@@ -29,6 +29,7 @@ from lightmail.web.api.services import ApiServices
 from lightmail.web.api.table import ENDPOINTS
 from lightmail.web.http import bounded_site
 from lightmail.web.readiness import Readiness
+from lightmail.webhooks import Receiver
 from tests.support.actors import OPERATOR
 from tests.support.reactor import call, run
 from tests.support.storekit import Store
@@ -130,6 +131,7 @@ def serve_api(
     try:
         yield api
     finally:
+        run(api.services.receiver.close())
         run(_stop(listener, api.pools))
 
 
@@ -155,6 +157,7 @@ def _services(store: Store, config: Config) -> ApiServices:
         ),
         readiness=Readiness({"database": nothing}, reactor),
         desk=Desk(os.urandom(16)),
+        receiver=Receiver(config.webhook, reactor),
         started_us=time.time_ns() // 1000,
         reactor=reactor,
     )
