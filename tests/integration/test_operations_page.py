@@ -1,4 +1,8 @@
-"""What a new operator reads is done word by word, on a Debian machine of its own: real MariaDB, S3, Postfix, curl."""
+"""What a new operator reads is done word by word, on a Debian machine of its own: real MariaDB, S3, Postfix, curl.
+
+Each page goes on where the one before it ended, as an operator would, and `machine` is the one they are all done on.
+What stands in for the world outside is said in `tests.support.machine`.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.machine import ROOT, Machine, missing
-from tests.support.walkthrough import Walk, walk
+from tests.support.walkthrough import PASSWORD, Walk, walk
 
 DOCS = ROOT / "docs"
 # Not run, for a stand-in has been put in its place (tests/support/machine/layer).
@@ -29,17 +33,58 @@ def operations(machine: Machine) -> Walk:
     return walk(machine, DOCS / "operations.md", without=NOT_INSTALLED)
 
 
+def message(machine: Machine, address: str, number: int) -> str:
+    """A message of the account's INBOX, read over TLS as the pages do."""
+    asked = ("curl", "--silent", "--show-error", "--user", f"{address}:{PASSWORD}")
+    return machine.run(*asked, f"imaps://mail.example.org/INBOX;MAILINDEX={number}")
+
+
+# --- docs/operations.md ---
+
+
 def test_nothing_is_bad_after_the_first_start(operations):
     said = operations.printed("lightmail doctor")
-    assert "bad  " not in said
-    assert " 0 bad" in said
+    assert ", 0 bad" in said
+    assert "LightMail listens on 0.0.0.0 port 993" in said
+    assert "the user postfix may deliver there" in said
 
 
 def test_mail_arrives_over_smtp_and_is_read_over_tls(operations):
-    read = operations.printed("'imaps://mail.example.org/INBOX;MAILINDEX=1'")
-    assert "It works." in read
+    assert "It works." in operations.printed("'imaps://mail.example.org/INBOX;MAILINDEX=1'")
 
 
 def test_what_was_deleted_comes_back(operations):
-    assert "hello" in operations.printed("undelete list").lower()
+    assert "Hello" in operations.printed("undelete list")
     assert "restored 1" in operations.printed("undelete restore")
+
+
+def test_the_server_may_do_no_more_than_it_must(machine, operations):
+    """It runs as its own user, without a privilege but for low ports, and can write to its own directories only."""
+    pid = machine.run("systemctl", "show", "--value", "--property=MainPID", "lightmail").strip()
+    status = (machine.files / "proc" / pid / "status").read_text()
+    low_ports = 1 << 10
+    assert f"CapEff:\t{low_ports:016x}" in status
+    assert "NoNewPrivs:\t1" in status
+    user = machine.run("id", "--user", "lightmail").strip()
+    assert f"Uid:\t{user}\t{user}\t{user}\t{user}" in status
+    inside = ("nsenter", "--target", pid, "--mount", "sh", "-c")
+    machine.run(*inside, "touch /var/lib/lightmail/ours && rm /var/lib/lightmail/ours")
+    machine.run(*inside, "! touch /etc/lightmail/config.ini /usr/theirs 2>/dev/null")
+
+
+# --- the other pages, where that one ended ---
+
+
+@pytest.mark.heavy
+def test_the_postfix_page(machine, operations):
+    walk(machine, DOCS / "postfix.md")
+    assert "Subject: A try" in message(machine, "ada@example.org", 2)
+
+
+@pytest.mark.heavy
+def test_the_upgrade_page(machine, operations):
+    before = message(machine, "ben@example.org", 1)
+    done = walk(machine, DOCS / "upgrade.md")
+    assert "all holds" in done.printed("lightmail verify")
+    machine.run("curl", "--silent", "--fail", "http://127.0.0.1:8080/ready")
+    assert message(machine, "ben@example.org", 1) == before

@@ -47,37 +47,45 @@ def _port(where: str, address: str, port: int, *, tls: bool) -> Check:
             return good("port", looked_at, f"{address} port {port} is free")
         except OSError as error:
             refused = error
-    if refused.errno == errno.EADDRINUSE:
+    # The kernel asks for the permission first: a server at work has the port all the same.
+    privileged = refused.errno == errno.EACCES and port < _PRIVILEGED
+    if refused.errno == errno.EADDRINUSE or privileged:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
         said = _said(host, port, tls=tls, web="[api]" in where)
-        if _OURS in said:
+        if said is None and privileged:
+            return warning(
+                "port",
+                looked_at,
+                "this user may not take ports below 1024",
+                "nothing, where systemd starts the server with CAP_NET_BIND_SERVICE; else run doctor as root",
+            )
+        if said is not None and _OURS in said:
             return good("port", looked_at, f"LightMail listens on {address} port {port}")
         who = f"something that says {said[:60].decode('ascii', 'replace').strip()!r}" if said else "something else"
         return bad("port", looked_at, f"{who} listens on port {port}", f"stop it (ss -ltnp 'sport = :{port}' names it)")
-    if refused.errno == errno.EACCES and port < _PRIVILEGED:
-        return warning(
-            "port",
-            looked_at,
-            "this user may not take ports below 1024",
-            "nothing, where systemd starts the server with CAP_NET_BIND_SERVICE; else run doctor as root",
-        )
     if refused.errno == errno.EADDRNOTAVAIL:
         return bad("port", looked_at, f"{address} is not an address of this host", "correct bind")
     return bad("port", looked_at, refused.strerror or str(refused), "choose another address or port")
 
 
-def _said(host: str, port: int, *, tls: bool, web: bool) -> bytes:
-    """The first octets that whoever listens there says."""
+def _said(host: str, port: int, *, tls: bool, web: bool) -> bytes | None:
+    """The first octets that whoever listens there says; None where nobody does."""
     try:
-        with socket.create_connection((host, port), timeout=_ANSWER_SECONDS) as raw:
+        raw = socket.create_connection((host, port), timeout=_ANSWER_SECONDS)
+    except ConnectionRefusedError:
+        return None
+    except OSError:
+        return b""
+    with raw:
+        try:
             if not tls:
                 return _first(raw, web=web)
             context = ssl.create_default_context()
             context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
             with context.wrap_socket(raw) as link:
                 return _first(link, web=web)
-    except OSError:
-        return b""
+        except OSError:
+            return b""
 
 
 def _first(link: socket.socket, *, web: bool) -> bytes:
