@@ -21,6 +21,7 @@ from lightmail.store.cursor import Statement
 from lightmail.store.webhooks import Event, queue_statements
 
 DELIVERED: Final = "message.delivered"
+TEST: Final = "webhook.test"
 # What strangers wrote is cut: an event is small whatever a message says.
 _TEXT_CHARACTERS: Final = 500
 
@@ -50,7 +51,7 @@ class Events:
         if not self._takes(kind):
             return []
         payload = {"event": kind, "timestamp": timestamp(time.time_ns() // 1000), "account_id": account, **detail}
-        return queue_statements([Event(_new_id(), kind, account, _json(payload))])
+        return queue_statements([Event(new_id(), kind, account, _json(payload))])
 
     def arrival(self, protocol: str, sender: str, recipient: str) -> Arrival | None:
         """How a message comes that is to be delivered, if its delivery is to be told."""
@@ -101,7 +102,7 @@ class Delivery:
             "subject": _text(_subject(self.blob.rendering)),
             "size": self.blob.octets,
         }
-        return Event(_new_id(), DELIVERED, self.account, _json(payload), (self.mailbox, self.uid))
+        return Event(new_id(), DELIVERED, self.account, _json(payload), (self.mailbox, self.uid))
 
 
 def body_of(payload: bytes, message: int | None) -> bytes:
@@ -129,10 +130,15 @@ def _text(value: str) -> str:
     return cut if cut.isascii() else cut.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
 
 
+def test_body(actor: str) -> bytes:
+    """The JSON of an event of no consequence, which tries a receiver out."""
+    return _json({"event": TEST, "timestamp": timestamp(time.time_ns() // 1000), "actor": actor})
+
+
 def _json(payload: Mapping[str, Any]) -> bytes:
     return json.dumps(payload, separators=(",", ":")).encode("ascii")
 
 
-def _new_id() -> bytes:
-    """16 octets, ascending in time, and never the same twice."""
+def new_id() -> bytes:
+    """An event's id: 16 octets, ascending in time, and never the same twice."""
     return time.time_ns().to_bytes(8, "big") + os.urandom(8)

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from lightmail.errors import NoSuchQueuedEvent
+from lightmail.operations import events
 from lightmail.operations.actors import Actor
 from lightmail.operations.outcome import Changed
 from lightmail.operations.transactions import Transactions
@@ -13,6 +14,7 @@ from lightmail.store import webhooks
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
 from lightmail.store.webhooks import Claimed, Repeat
+from lightmail.webhooks import Attempt, Sender
 
 # What one transaction takes up again of the events that were given up.
 _AT_ONCE: Final = 1000
@@ -45,9 +47,14 @@ async def retry_failed(tx: Transactions, actor: Actor) -> int:
         total += await retry(tx, actor, ids)
 
 
-async def record_test(tx: Transactions, actor: Actor) -> None:
-    """Note that the receiver was tried out. Raises Unavailable."""
-    await tx.commit("webhook-test", _record_test_txn, actor, account=None)
+async def test(tx: Transactions, actor: Actor, sender: Sender) -> tuple[bytes, Attempt]:
+    """Tell the receiver of an event of the kind ``webhook.test``, once: the event's id, and what came of it.
+
+    Raises Unavailable.
+    """
+    await tx.commit("webhook-test", _test_txn, actor, account=None)
+    event_id = events.new_id()
+    return event_id, await sender.send(event_id, events.test_body(actor.name))
 
 
 def _retry_txn(cursor: Cursor, actor: Actor, ids: Collection[int]) -> Changed[int]:
@@ -58,6 +65,6 @@ def _retry_txn(cursor: Cursor, actor: Actor, ids: Collection[int]) -> Changed[in
     return Changed(count)
 
 
-def _record_test_txn(cursor: Cursor, actor: Actor) -> Changed[None]:
+def _test_txn(cursor: Cursor, actor: Actor) -> Changed[None]:
     cursor.script([actor.record("webhook.test", "", {})])
     return Changed(None)
