@@ -26,6 +26,7 @@ from lightmail.cli import (
     recover,
     undelete,
     verify,
+    webhooks,
 )
 from lightmail.cli.common import Refused, config_option, explained
 from lightmail.errors import ConfigError, MailError, StartupError
@@ -53,6 +54,7 @@ for family in (
     recover.recover,
     verify.verify,
     jobs.job,
+    webhooks.webhook,
     doctor.doctor,
     importing.import_,
     exporting.export,
