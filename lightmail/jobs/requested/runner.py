@@ -7,6 +7,7 @@ call them interrupted. So may this one's be called, when it was away for that lo
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -168,6 +169,7 @@ class JobRunner:
         secret = self._desk.take(task.job.reference)
         try:
             result = await self._runs[task.job.kind](self._hands, Work(task.job.arguments, secret, task.told))
+            json.dumps(result)  # what cannot be written down must not hold up the others
             state = DONE
         except CancelledError:
             state, result = task.ending or INTERRUPTED, {"error": task.error} if task.error else {}

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
 from lightmail.config import Config
@@ -57,7 +56,7 @@ class Told:
 
     def document(self) -> Mapping[str, Any]:
         """What was told last, as JSON can hold it."""
-        return MappingProxyType(self._document)
+        return self._document
 
 
 @dataclass(frozen=True, slots=True)
