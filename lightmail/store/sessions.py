@@ -211,6 +211,18 @@ def count_txn(cursor: Cursor, chosen: Chosen) -> int:
     return int(row[0]) if row else 0
 
 
+_BY_PROTOCOL: Final = (
+    "SELECT s.protocol, COUNT(*) FROM sessions s JOIN processes p ON p.id = s.process"  # noqa: S608
+    f" WHERE p.heartbeat_at > {NOW_US} - %s GROUP BY s.protocol"
+)
+
+
+def by_protocol_txn(cursor: Cursor) -> dict[str, int]:
+    """How many sessions the processes that live have, by protocol."""
+    cursor.execute(_BY_PROTOCOL, (DEAD_US,))
+    return {row[0].decode(): int(row[1]) for row in cursor.fetchall()}
+
+
 def _params(chosen: Chosen) -> tuple[object, ...]:
     return (
         DEAD_US,

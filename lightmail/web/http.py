@@ -131,6 +131,11 @@ class BoundedRequest(Request):
         """The address of the other end; empty for a Unix socket."""
         return getattr(self.getClientAddress(), "host", "")  # type: ignore[no-untyped-call]
 
+    def cut(self) -> None:
+        """Close the connection at once: what was begun of an answer is seen not to be whole."""
+        if self.channel is not None:
+            self.channel.transport.abortConnection()  # type: ignore[union-attr]
+
     def say(self, name: str, value: str) -> None:
         """Set a header field of the answer."""
         self.setHeader(name.encode("ascii"), value.encode("ascii", "replace"))  # type: ignore[no-untyped-call]
