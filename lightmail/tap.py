@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Mapping
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -15,8 +16,10 @@ from twisted.python.components import Componentized
 
 from lightmail import logs, records
 from lightmail.app.build import make_service
+from lightmail.app.logfile import LogFile
+from lightmail.app.reloading import Reloading
 from lightmail.config import Config, check_host, load
-from lightmail.errors import ConfigError
+from lightmail.errors import ConfigError, StartupError
 
 
 class Options(usage.Options):
@@ -46,32 +49,34 @@ class _Service(MultiService):
 def makeService(options: Options) -> Any:
     """The IService of the configuration that `options` names. Ends the process with one line where it is wrong."""
     try:
-        config = load(options["config"])
-        check_host(config)
+        config = _read(options)
     except ConfigError as error:
         raise SystemExit(f"lightmail: {error}") from None
-    service = _Service(_observer(config, options))
-    make_service(config, reactor).setServiceParent(service)  # type: ignore[no-untyped-call]
+    log_file = _log_file(config, options)
+    reloading = Reloading(config, partial(_read, options), log_file, reactor)
+
+    def hang_up(_number: int, _frame: FrameType | None) -> None:
+        reactor.callFromThread(reloading.hang_up)
+
+    signal.signal(signal.SIGHUP, hang_up)
+    observers: list[Any] = [log_file, logs.count]
+    service = _Service(None if log_file is None else LogPublisher(*observers))
+    make_service(config, reloading, reactor).setServiceParent(service)  # type: ignore[no-untyped-call]
     return service
 
 
-def _observer(config: Config, options: Options) -> Any:
-    """The observer that [logging] asks for; None where twistd was told to log elsewhere."""
+def _read(options: Options) -> Config:
+    config = load(options["config"])
+    check_host(config)
+    return config
+
+
+def _log_file(config: Config, options: Options) -> LogFile | None:
+    """The log that [logging] asks for; None where twistd was told to log elsewhere."""
     twistd: Mapping[str, Any] = options.parent or {}
     if twistd.get("logfile") or twistd.get("syslog") or twistd.get("logger"):
         return None
     try:
-        destination = logs.Destination(config.logging.path)
-    except OSError as error:
-        path = config.logging.path
-        raise SystemExit(f"lightmail: {config.source}: [logging] path: {path}: {error.strerror}") from None
-
-    def reopen(_number: int, _frame: FrameType | None) -> None:
-        reactor.callFromThread(destination.reopen)
-
-    signal.signal(signal.SIGHUP, reopen)
-    observers = [logs.observer(destination, config.logging.level, config.logging.json, records.RECENT.add), logs.count]
-    if config.logging.path is not None:
-        # Whoever starts the server sees why it does not start, wherever it logs.
-        observers.append(logs.observer(logs.Destination(None), "critical", as_json=False))
-    return LogPublisher(*observers)
+        return LogFile(config.logging, records.RECENT.add)
+    except StartupError as error:
+        raise SystemExit(f"lightmail: {config.source}: {error}") from None

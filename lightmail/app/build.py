@@ -22,8 +22,10 @@ from lightmail.app.jobs import start_jobs
 from lightmail.app.lifecycle import OrderedService, Part, Parts, service_part
 from lightmail.app.listeners import HTTP, Listeners
 from lightmail.app.opening import check_or_wait, compare_epochs
-from lightmail.app.operating import sessions_part
+from lightmail.app.operating import reloading_part, sessions_part
 from lightmail.app.privileges import drop, prepare_directory
+from lightmail.app.reloading import Reloading
+from lightmail.app.watchdog import Watchdog
 from lightmail.app.webhooks import webhooks_part
 from lightmail.arenas import share_arenas
 from lightmail.auth.login import Authenticator
@@ -74,7 +76,7 @@ log = Logger()
 _MARGIN_SECONDS: Final = 5.0
 
 
-def make_service(config: Config, reactor: Any) -> OrderedService:
+def make_service(config: Config, reloading: Reloading, reactor: Any) -> OrderedService:
     """The service of a whole server. Making it opens nothing."""
     listeners = Listeners(config)
     certificates = None if config.tls is None else Certificates(config.tls)
@@ -95,12 +97,15 @@ def make_service(config: Config, reactor: Any) -> OrderedService:
         backends = await _open_backends(config, parts, reactor)
         await _start_workers(config, parts, backends, reactor)
         factories = _factories(config, backends, certificates, reactor)
+        factories |= http_factories(config, backends, lambda: reloading.config, reactor)
         if certificates is not None:
             renewing = renewals(certificates, backends.pool.run, reactor=reactor)
             await parts.start(service_part("certificates", renewing))
         await parts.start(sessions_part(config, backends, factories, reactor))
         await parts.start(service_part("collector of cycles", QuietCollector(reactor)))
         await _open_listeners(config, parts, listeners, backends.readiness, factories, certificates, reactor)
+        await parts.start(reloading_part(reloading, backends, factories, certificates))
+        await parts.start(service_part("watchdog", Watchdog(reactor)))
 
     return OrderedService(assemble, reactor, privileged=privileged, settle=lambda: drop(config.system))
 
@@ -245,7 +250,7 @@ def _blobs(config: Config, store: ObjectStore, pool: BoundedPool, writers: Write
 
 
 def _factories(config: Config, backends: Backends, tls: Any, reactor: Any) -> dict[str, Any]:
-    """The factory of each configured service. IMAP and POP3 share the indexes."""
+    """The factory of each configured mail service. IMAP and POP3 share the indexes."""
     factories: dict[str, Any] = {}
     limits, database = config.limits, backends.database
     indexes = backends.indexes
@@ -292,7 +297,7 @@ def _factories(config: Config, backends: Backends, tls: Any, reactor: Any) -> di
             reactor=reactor,
         )
         factories["lmtp"] = LmtpFactory(lmtp)
-    return factories | http_factories(config, backends, reactor)
+    return factories
 
 
 async def _open_listeners(

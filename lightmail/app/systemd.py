@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Final
 
 READY: Final = "READY=1"
+RELOADING: Final = "RELOADING=1"
+WATCHDOG: Final = "WATCHDOG=1"
 STOPPING: Final = "STOPPING=1"
 
 

@@ -28,6 +28,9 @@ from lightmail.threads import BoundedPool
 # cannot be one. Raises Unavailable in an outage.
 FindAccount: TypeAlias = Callable[[str, bytes | None], Awaitable[Credentials | None]]
 
+# A second factor: whether it is in order for who knows the password.
+Confirm: TypeAlias = Callable[[Account], Awaitable[bool]]
+
 # No account has a longer address.
 _NAME_OCTETS: Final = 512
 _VERIFIED_ENTRIES: Final = 20_000
@@ -70,6 +73,7 @@ class Authenticator:
         self._find_account = find_account
         self._pool = pool
         self._reactor = reactor
+        self._verified_seconds = verified_seconds
         self._verified = VerifiedCache(verified_seconds, _VERIFIED_ENTRIES, reactor.seconds)
         self._slowdown = Slowdown(reactor.seconds, trusted=trusted_networks)
         self._lanes = Lanes(_CHECKS_OF_ADDRESS, _WAITING_OF_ADDRESS)
@@ -78,17 +82,31 @@ class Authenticator:
         self._decoys = _Decoys()
         self.uses: Final = LastUses()
 
+    def configure(self, verified_seconds: float, trusted_networks: Sequence[Network]) -> None:
+        """Go by these from now on. Where the time is another one, nothing is remembered any more."""
+        if verified_seconds != self._verified_seconds:
+            self._verified_seconds = verified_seconds
+            self._verified = VerifiedCache(verified_seconds, _VERIFIED_ENTRIES, self._reactor.seconds)
+        self._slowdown.trust(trusted_networks)
+
     async def login(
-        self, name: bytes, password: bytes, address: str, protocol: str, authorize_as: bytes = b""
+        self,
+        name: bytes,
+        password: bytes,
+        address: str,
+        protocol: str,
+        authorize_as: bytes = b"",
+        confirm: Confirm | None = None,
     ) -> Account:
         """The account that `name` and `password` open, to a client at IP `address`.
 
-        `authorize_as` is SASL's authorization identity: empty or the name itself. Raises AuthenticationFailed,
-        AccountDisabled and AuthorizationFailed (both only to who knows the password), or Unavailable.
+        `authorize_as` is SASL's authorization identity: empty or the name itself. Where the password is right, `confirm`
+        is asked; its no is a failure as any other. Raises AuthenticationFailed, AccountDisabled and AuthorizationFailed
+        (both only to who knows the password), or Unavailable.
         """
         result = "failed"
         try:
-            account = await self._login(name, password, address, protocol, authorize_as)
+            account = await self._login(name, password, address, protocol, authorize_as, confirm)
             result = "ok"
             return account
         except AccountDisabled:
@@ -106,12 +124,21 @@ class Authenticator:
             log.info(
                 "login {result} for {name!r} from {address} over {protocol}",
                 result=result,
-                name=name[:_NAME_OCTETS].decode("utf-8", "replace"),
                 address=address,
                 protocol=protocol,
+                # Last: etc/fail2ban reads what stands before anything that a client has sent.
+                name=name[:_NAME_OCTETS].decode("utf-8", "replace"),
             )
 
-    async def _login(self, name: bytes, password: bytes, address: str, protocol: str, authorize_as: bytes) -> Account:
+    async def _login(
+        self,
+        name: bytes,
+        password: bytes,
+        address: str,
+        protocol: str,
+        authorize_as: bytes,
+        confirm: Confirm | None,
+    ) -> Account:
         known_as = name_key(name)
         key = hashlib.sha256(known_as.encode() if known_as else name).digest()
         wait = self._slowdown.wait(address, key)
@@ -120,6 +147,8 @@ class Authenticator:
         found = await self._find_account(known_as, app_passwords.digest(password)) if known_as else None
         by_app_password = found is not None and protocol in found.protocols
         right = by_app_password or await self._is_right(found, key, password, self._slowdown.host(address))
+        if right and found is not None and confirm is not None:
+            right = await confirm(found.account)
         if not right or found is None:
             self._slowdown.failed(address, key)
             raise AuthenticationFailed

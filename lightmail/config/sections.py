@@ -111,8 +111,8 @@ class S3Config:
 class TlsConfig:
     """``[tls]``: PEM files, the certificate followed by its chain.
 
-    ``directory`` has a directory for each further certificate, with ``fullchain.pem`` and ``privkey.pem`` as certbot names
-    them; it is shown to clients that ask for a host that it names.
+    ``directory`` has a directory for each further certificate, with ``fullchain.pem`` and ``privkey.pem`` as certbot
+    names them; it is shown to clients that ask for a host that it names.
     """
 
     cert: str = setting("", text, live=True)

@@ -28,19 +28,21 @@ _FALSE: Final = frozenset({"false", "no", "off", "0"})
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """What the loader knows of one field: its key in the file, its parser, and whether its value is a secret."""
+    """What the loader knows of one field: its key in the file, its parser, whether its value is a secret, and whether a
+    running server takes on another value (SIGHUP) or has to be restarted."""
 
     key: str | None
     parse: Parser
     secret: bool
+    live: bool
 
 
-def setting(default: Any, parse: Parser, *, key: str | None = None, secret: bool = False) -> Any:
+def setting(default: Any, parse: Parser, *, key: str | None = None, secret: bool = False, live: bool = False) -> Any:
     """A dataclass field that can be configured: its default, or a function that makes it.
 
     ``key`` is its name in the file where the attribute's name differs.
     """
-    metadata = {"setting": Setting(key, parse, secret)}
+    metadata = {"setting": Setting(key, parse, secret, live)}
     if callable(default):
         return field(default_factory=default, metadata=metadata)
     return field(default=default, metadata=metadata)

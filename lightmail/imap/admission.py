@@ -25,10 +25,14 @@ class Admission:
     """Counts connections against their bounds. Addresses in trusted networks have none but the one of all together."""
 
     def __init__(self, limits: LimitsConfig, max_connections: int) -> None:
-        self._limits = limits
-        self._max_connections = max_connections
+        self.configure(limits, max_connections)
         self._open = 0
         self._counts: Counter[Hashable] = Counter()
+
+    def configure(self, limits: LimitsConfig, max_connections: int) -> None:
+        """Admit by these bounds from now on; nobody is turned out."""
+        self._limits = limits
+        self._max_connections = max_connections
 
     def enter(self, address: str) -> Pass | None:
         """Room for a connection from `address`, to be given back by ``leave``; None if there is none."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from twisted.cred.portal import Portal
@@ -20,6 +21,7 @@ from lightmail.sessions import Sessions, TurnedAway
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from lightmail.config import ImapConfig, LimitsConfig
     from lightmail.imap.services import ImapServices
     from lightmail.model import Account
 
@@ -32,7 +34,7 @@ class ImapFactory(ServerFactory):
     noisy = False
 
     def __init__(self, services: ImapServices) -> None:
-        self.services: Final = services
+        self.services = services
         self.sessions: Final[Sessions[ImapServer]] = Sessions("imap", reactor=services.database.reactor)
         realm: Any = MailRealm({cast(Any, IAccount): self._avatar})  # Any: mypy knows nothing of zope's implementers
         checker: Any = PasswordChecker(services.authenticator, "imap")
@@ -50,6 +52,11 @@ class ImapFactory(ServerFactory):
         session.factory = self
         session.portal = self._portal
         return session
+
+    def configure(self, config: ImapConfig, limits: LimitsConfig) -> None:
+        """Have the sessions that begin from now on keep to these; those that are open keep to what they began with."""
+        self.services = replace(self.services, config=config, limits=limits)
+        self._admission.configure(limits, config.max_connections)
 
     def _avatar(self, owner: Account) -> tuple[MailAccount, Callable[[], None]]:
         account = MailAccount(self.services, owner)

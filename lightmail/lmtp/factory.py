@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.interfaces import IAddress
 from twisted.internet.protocol import Protocol, ServerFactory
 
+from lightmail.config import LimitsConfig, LmtpConfig
 from lightmail.delivery.routing import Routing
 from lightmail.lmtp.server import LmtpServer
 from lightmail.lmtp.services import LmtpServices
@@ -24,8 +26,7 @@ class LmtpFactory(ServerFactory):
 
     def __init__(self, services: LmtpServices) -> None:
         self._services = services
-        config = services.config
-        self._routing = Routing(services.database, services.hostname, config.subaddress_mailboxes)
+        self._routing = _routing(services)
         self._turns = DeferredSemaphore(MAX_DELIVERIES)
         self.sessions: Final[Sessions[LmtpServer]] = Sessions("lmtp", reactor=services.reactor)
 
@@ -37,6 +38,15 @@ class LmtpFactory(ServerFactory):
         self.sessions.opened(session)
         return session
 
+    def configure(self, config: LmtpConfig, limits: LimitsConfig) -> None:
+        """Have the sessions that begin from now on keep to these; those that are open keep to what they began with."""
+        self._services = replace(self._services, config=config, limits=limits)
+        self._routing = _routing(self._services)
+
     async def drain(self, seconds: float) -> None:
         """Refuse new sessions and return when those that are have ended; after `seconds` they are cut off."""
         await self.sessions.drain(seconds)
+
+
+def _routing(services: LmtpServices) -> Routing:
+    return Routing(services.database, services.hostname, services.config.subaddress_mailboxes)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from typing import Any, Final
 
 from twisted.internet.protocol import Protocol, ServerFactory
 
+from lightmail.config import LimitsConfig, Pop3Config
 from lightmail.peers import is_in, is_loopback
 from lightmail.pop3.server import Pop3Server
 from lightmail.pop3.services import Pop3Services
@@ -39,6 +41,10 @@ class Pop3Factory(ServerFactory):
     async def drain(self, seconds: float) -> None:
         """Refuse new sessions and return when those that are have ended; after `seconds` they are cut off."""
         await self.sessions.drain(seconds)
+
+    def configure(self, config: Pop3Config, limits: LimitsConfig) -> None:
+        """Have the sessions that begin from now on keep to these; those that are open keep to what they began with."""
+        self._services = replace(self._services, config=config, limits=limits)
 
     def _is_full(self, address: str) -> bool:
         if len(self.sessions) >= self._services.config.max_connections:

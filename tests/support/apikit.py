@@ -24,6 +24,7 @@ from lightmail.store import credentials
 from lightmail.threads import BoundedPool
 from lightmail.web.api.application import make_resource
 from lightmail.web.api.endpoints import Endpoint
+from lightmail.web.api.figures import Figures
 from lightmail.web.api.scopes import ALL_SCOPES, Scope
 from lightmail.web.api.services import ApiServices
 from lightmail.web.api.table import ENDPOINTS
@@ -143,7 +144,7 @@ def _services(store: Store, config: Config) -> ApiServices:
         pass
 
     return ApiServices(
-        config=config,
+        configuration=lambda: config,
         database=store.database,
         transactions=store.tx,
         objects=objects,
@@ -156,6 +157,7 @@ def _services(store: Store, config: Config) -> ApiServices:
             reactor=reactor,
         ),
         readiness=Readiness({"database": nothing}, reactor),
+        figures=Figures(store.database, reactor),
         desk=Desk(os.urandom(16)),
         receiver=Receiver(config.webhook, reactor),
         started_us=time.time_ns() // 1000,

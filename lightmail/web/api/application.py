@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, Final
 
 from klein import Klein
 from klein.resource import KleinResource
@@ -15,6 +15,7 @@ from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException, MethodNotAllowed
 
 from lightmail.errors import MailError, ServerBug
+from lightmail.metrics import API_REQUESTS, API_SECONDS
 from lightmail.operations.tokens import TokenUse
 from lightmail.traces import CURRENT
 from lightmail.web.api.endpoints import Endpoint
@@ -27,7 +28,9 @@ from lightmail.web.http import BoundedRequest
 
 log = Logger()
 
-_VARIABLE = re.compile(r"\{([a-z_]+)\}")
+# What the log and the metrics say of a request whose client did not wait for the answer.
+_CLIENT_GONE: Final = 499
+_VARIABLE: Final = re.compile(r"\{([a-z_]+)\}")
 
 
 class _Resource(KleinResource):
@@ -47,33 +50,50 @@ def make_resource(endpoints: Sequence[Endpoint], services: ApiServices) -> Any:
     app = Klein()
     app.url_map.merge_slashes = False
     use = TokenUse(services.transactions, services.reactor)
-    tokens = Tokens(
-        services.config.api.token if services.config.api else "", use, services.config.limits.trusted_networks
-    )
+    tokens = Tokens(services.configuration, use)
+    methods = _methods(endpoints)
     for endpoint in endpoints:
         rule = _VARIABLE.sub(r"<\1>", endpoint.path)
         name = f"{endpoint.method} {endpoint.path}"
         app.route(rule, methods=[endpoint.method], endpoint=name, strict_slashes=True)(
-            _handler(endpoint, tokens, services)
+            _handler(endpoint, tokens, methods, services)
         )
     app.handle_errors(HTTPException)(_no_route)
     return _Resource(app)
 
 
-def _handler(endpoint: Endpoint, tokens: Tokens, services: ApiServices) -> Callable[..., Awaitable[None]]:
+def _methods(endpoints: Sequence[Endpoint]) -> Mapping[bytes, str]:
+    """The methods of each path without variables, as a field Allow names them."""
+    found: dict[bytes, set[str]] = {}
+    for each in endpoints:
+        if "{" not in each.path:
+            methods = found.setdefault(each.path.encode("ascii"), set())
+            methods |= {"GET", "HEAD"} if each.method == "GET" else {each.method}
+    return {path: ", ".join(sorted(methods)) for path, methods in found.items()}
+
+
+def _handler(
+    endpoint: Endpoint, tokens: Tokens, methods: Mapping[bytes, str], services: ApiServices
+) -> Callable[..., Awaitable[None]]:
     """What Klein calls for an endpoint's requests."""
 
     async def handle(request: BoundedRequest, **variables: str) -> None:
         CURRENT.set(request.id)
+        began = services.reactor.seconds()
         try:
+            if "{" in endpoint.path and request.path in methods:
+                raise _not_allowed(methods[request.path])  # the path of another page is not the name of a thing
             caller = await tokens.caller(request, endpoint)
             request.caller = caller.actor.name
             call = read_call(request, endpoint, variables, caller, services)
             await send(request, endpoint, await endpoint.run(call), services.reactor)
         except CancelledError:
-            request.channel.forceAbortClient() if request.channel else None
+            request.code = _CLIENT_GONE
+            request.cut()
         except Exception as error:
             _fail(request, error)
+        API_REQUESTS.labels(endpoint.method, request.code).inc()
+        API_SECONDS.observe(services.reactor.seconds() - began)
         if endpoint.scope is not None:
             _note(request)
 
@@ -93,7 +113,7 @@ def _fail(request: BoundedRequest, error: Exception) -> None:
         problem = of_mail_error(ServerBug())
     if request.startedWriting:
         # An answer that was begun cannot become another one: the client sees that it is not whole.
-        request.channel.transport.abortConnection()  # type: ignore[union-attr]
+        request.cut()
         return
     send_problem(request, problem)
 
@@ -102,12 +122,16 @@ def _no_route(request: BoundedRequest, failure: Failure) -> None:
     """Answer a path that no endpoint has, or not by this method."""
     error = failure.value
     if isinstance(error, MethodNotAllowed):
-        allowed = ", ".join(sorted(error.valid_methods or ()))
-        problem = Problem(405, "method_not_allowed", f"This page has only {allowed}.", headers={"Allow": allowed})
+        problem = _not_allowed(", ".join(sorted(error.valid_methods or ())))
     else:
         problem = Problem(404, "no_such_page", "There is no such page.")
     send_problem(request, problem)
+    API_REQUESTS.labels("other", request.code).inc()
     _note(request)
+
+
+def _not_allowed(allowed: str) -> Problem:
+    return Problem(405, "method_not_allowed", f"This page has only {allowed}.", headers={"Allow": allowed})
 
 
 def _note(request: BoundedRequest) -> None:

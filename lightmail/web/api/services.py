@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from lightmail.operations.jobs import Desk
 from lightmail.operations.transactions import Transactions
 from lightmail.store.database import Database
 from lightmail.threads import BoundedPool
+from lightmail.web.api.figures import Figures
 from lightmail.web.readiness import Readiness
 from lightmail.webhooks import Receiver
 
@@ -20,9 +22,10 @@ from lightmail.webhooks import Receiver
 @dataclass(frozen=True, slots=True)
 class ApiServices:
     """The parts of the server that endpoints call. `pool` has the threads for objects and files, `hashing` those for
-    passwords. `receiver` is who is told of events. `started_us` is when the process started."""
+    passwords. `receiver` is who is told of events. `started_us` is when the process started. `configuration` gives the
+    configuration in force, which may change while the server runs."""
 
-    config: Config
+    configuration: Callable[[], Config]
     database: Database
     transactions: Transactions
     objects: ObjectStore
@@ -31,7 +34,13 @@ class ApiServices:
     blobs: Blobs
     authenticator: Authenticator
     readiness: Readiness
+    figures: Figures
     desk: Desk
     receiver: Receiver
     started_us: int
     reactor: Any
+
+    @property
+    def config(self) -> Config:
+        """The configuration in force just now."""
+        return self.configuration()

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Final
 
-from lightmail.config import Network
+from twisted.logger import Logger
+
+from lightmail.config import Config
+from lightmail.metrics import LOGINS
 from lightmail.operations.actors import Actor
 from lightmail.operations.tokens import TokenUse
 from lightmail.peers import ip_of, is_in
@@ -16,6 +19,8 @@ from lightmail.web.api.endpoints import Endpoint
 from lightmail.web.api.problems import Problem
 from lightmail.web.api.scopes import ALL_SCOPES, Scope
 from lightmail.web.http import BoundedRequest
+
+log = Logger()
 
 # How the audit log names who has the token of the configuration.
 CONFIGURED: Final = "[api] token"
@@ -32,12 +37,11 @@ class Caller:
 
 
 class Tokens:
-    """Knows callers by their tokens. `configured` is ``[api] token``, empty for none."""
+    """Knows callers by their tokens, ``[api] token`` as it is configured just then among them."""
 
-    def __init__(self, configured: str, use: TokenUse, trusted: Collection[Network]) -> None:
-        self._configured = hashlib.sha256(configured.encode()).digest() if configured else None
+    def __init__(self, configuration: Callable[[], Config], use: TokenUse) -> None:
+        self._configuration = configuration
         self._use = use
-        self._trusted = trusted
 
     async def caller(self, request: BoundedRequest, endpoint: Endpoint) -> Caller:
         """Who makes this request. Raises Problem: 401 without a good token, 403 where that may not do this."""
@@ -63,10 +67,13 @@ class Tokens:
         if scheme.lower() != b"bearer" or not 0 < len(secret) <= _TOKEN_OCTETS:
             raise _unauthorized("A bearer token is needed: Authorization: Bearer TOKEN.", "token_missing")
         digest = hashlib.sha256(secret).digest()
-        if self._configured is not None and hmac.compare_digest(digest, self._configured):
+        api = self._configuration().api
+        if api is not None and api.token and hmac.compare_digest(digest, hashlib.sha256(api.token.encode()).digest()):
             return Caller(Actor(CONFIGURED, origin), ALL_SCOPES)
         token = await self._use.find(secret)
         if token is None:
+            LOGINS.labels("api", "failed").inc()
+            log.info("login failed for a token from {address} over api", result="failed", address=origin, protocol="api")
             raise _unauthorized("The token is unknown, revoked or expired.", "token_invalid", error="invalid_token")
         scopes = frozenset(scope for scope in Scope if scope.value in token.scopes)
         return Caller(Actor(f"token {token.name}", origin, token.domain), scopes)
@@ -75,7 +82,7 @@ class Tokens:
         """The address of the client; the one that a trusted proxy says it had the request from."""
         peer = request.peer
         forwarded = request.requestHeaders.getRawHeaders(b"x-forwarded-for")
-        if forwarded and is_in(peer, self._trusted):
+        if forwarded and is_in(peer, self._configuration().limits.trusted_networks):
             said = ip_of(forwarded[-1].rpartition(b",")[2].strip().decode("ascii", "replace"))
             return str(said) if said is not None else peer
         return peer
