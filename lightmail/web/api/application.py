@@ -58,7 +58,7 @@ def make_resource(endpoints: Sequence[Endpoint], services: ApiServices) -> Any:
         app.route(rule, methods=[endpoint.method], endpoint=name, strict_slashes=True)(
             _handler(endpoint, tokens, methods, services)
         )
-    app.handle_errors(HTTPException)(_no_route)
+    app.handle_errors(HTTPException)(_no_route(methods))
     return _Resource(app)
 
 
@@ -118,16 +118,20 @@ def _fail(request: BoundedRequest, error: Exception) -> None:
     send_problem(request, problem)
 
 
-def _no_route(request: BoundedRequest, failure: Failure) -> None:
-    """Answer a path that no endpoint has, or not by this method."""
-    error = failure.value
-    if isinstance(error, MethodNotAllowed):
-        problem = _not_allowed(", ".join(sorted(error.valid_methods or ())))
-    else:
-        problem = Problem(404, "no_such_page", "There is no such page.")
-    send_problem(request, problem)
-    API_REQUESTS.labels("other", request.code).inc()
-    _note(request)
+def _no_route(methods: Mapping[bytes, str]) -> Callable[[BoundedRequest, Failure], None]:
+    """What answers a path that no endpoint has, or not by this method."""
+
+    def answer(request: BoundedRequest, failure: Failure) -> None:
+        error = failure.value
+        if isinstance(error, MethodNotAllowed):
+            problem = _not_allowed(methods.get(request.path) or ", ".join(sorted(error.valid_methods or ())))
+        else:
+            problem = Problem(404, "no_such_page", "There is no such page.")
+        send_problem(request, problem)
+        API_REQUESTS.labels("other", request.code).inc()
+        _note(request)
+
+    return answer
 
 
 def _not_allowed(allowed: str) -> Problem:

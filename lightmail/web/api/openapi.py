@@ -56,7 +56,11 @@ def document(endpoints: Sequence[Endpoint]) -> dict[str, Any]:
     """The OpenAPI document of these endpoints."""
     paths: dict[str, dict[str, Any]] = {}
     for each in endpoints:
-        paths.setdefault(each.path, {})[each.method.lower()] = _operation(each)
+        operation = _operation(each)
+        links = _links(each, endpoints)
+        if links:
+            operation["responses"][str(each.status)]["links"] = links
+        paths.setdefault(each.path, {})[each.method.lower()] = operation
     return {
         "openapi": "3.1.0",
         "info": {
@@ -87,8 +91,7 @@ def statuses(endpoint: Endpoint) -> set[int]:
 
 
 def _operation(endpoint: Endpoint) -> dict[str, Any]:
-    name = re.sub(r"[^A-Za-z0-9]+", "_", f"{endpoint.method.lower()} {endpoint.path}").strip("_")
-    operation: dict[str, Any] = {"operationId": name, "summary": endpoint.summary, "tags": [_tag(endpoint)]}
+    operation: dict[str, Any] = {"operationId": _name(endpoint), "summary": endpoint.summary, "tags": [_tag(endpoint)]}
     scope = "" if endpoint.scope is None else f"Needs the scope `{endpoint.scope.value}`."
     server_only = "Not for a token of one domain." if endpoint.server_only else ""
     about = " ".join(filter(None, (endpoint.about, scope, server_only)))
@@ -107,6 +110,30 @@ def _operation(endpoint: Endpoint) -> dict[str, Any]:
         operation["requestBody"] = {"required": True, "content": {endpoint.takes: {}}}
     operation["responses"] = _responses(endpoint)
     return operation
+
+
+def _name(endpoint: Endpoint) -> str:
+    return re.sub(r"[^A-Za-z0-9]+", "_", f"{endpoint.method.lower()} {endpoint.path}").strip("_")
+
+
+def _links(endpoint: Endpoint, endpoints: Sequence[Endpoint]) -> dict[str, Any]:
+    """What can be done next with the thing that an endpoint tells of: all endpoints of the page with its id."""
+    if not isinstance(endpoint.answer, Object) or "id" not in endpoint.answer.required:
+        return {}
+    pages_of_it = [each.path for each in endpoints if each.method == "GET" and _is_page_of(each, endpoint)]
+    if not pages_of_it:
+        return {}
+    parameters = {"id": "$response.body#/items/0/id" if endpoint.paged else "$response.body#/id"}
+    return {
+        _name(each): {"operationId": _name(each), "parameters": parameters}
+        for each in endpoints
+        if each is not endpoint and each.path.startswith(pages_of_it[0])
+    }
+
+
+def _is_page_of(page: Endpoint, endpoint: Endpoint) -> bool:
+    """Whether the path of `page` shows one thing of the kind that `endpoint` tells of."""
+    return page.path == f"{endpoint.path}/{{id}}" or (page.path.endswith("/{id}") and page.answer == endpoint.answer)
 
 
 def _tag(endpoint: Endpoint) -> str:

@@ -225,7 +225,7 @@ class Moment(Schema):
         return us
 
     def json_schema(self) -> JsonSchema:
-        return {"type": "string", "format": "date-time"}
+        return {"type": "string", "format": "date-time", "pattern": "^(?:19[7-9]|[2-9][0-9]{2})"}
 
 
 _MICROSECOND: Final = datetime.resolution
