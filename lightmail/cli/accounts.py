@@ -108,7 +108,7 @@ def list_(domain: str | None, search: str, as_json: bool) -> None:
         within = None if domain is None else await domain_id(rows, domain)
         found: list[Profile] = []
         while True:
-            names = names_from(search.casefold(), found[-1].address if found else None)
+            names = names_from(search, found[-1].address if found else None)
             page = await rows.database.read("cli", profiles.page_txn, within, names, _PAGE)
             found += page
             if len(page) < _PAGE:

@@ -10,7 +10,6 @@ from lightmail.app import Rows
 from lightmail.auth.app_passwords import PROTOCOLS
 from lightmail.cli.common import account_id, config_option, console, table, with_rows
 from lightmail.cli.gc import moment
-from lightmail.errors import NoSuchAppPassword
 from lightmail.operations import app_passwords as operations
 from lightmail.operations.app_passwords import Issued
 from lightmail.store import app_passwords
@@ -93,9 +92,7 @@ def revoke(address: str, name: str) -> None:
 
     async def work(rows: Rows) -> None:
         owner = await account_id(rows, address)
-        found = await rows.database.read("cli", app_passwords.by_name_txn, owner, name)
-        if found is None:
-            raise NoSuchAppPassword
+        found = await operations.find_app_password(rows.database, owner, name)
         await operations.revoke_app_password(rows.transactions, actor, found.id)
 
     with_rows(work, address)

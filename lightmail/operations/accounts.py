@@ -10,6 +10,7 @@ from lightmail.errors import AlreadyExists, Cannot, Invalid, LimitReached, NoSuc
 from lightmail.model import INBOX, Account, AccountId
 from lightmail.operations.actors import Actor
 from lightmail.operations.domains import lock_domain_txn
+from lightmail.operations.labels import label
 from lightmail.operations.outcome import Changed
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, aliases, domains, mailboxes, sessions
@@ -63,8 +64,7 @@ async def add_account(
     Raises AlreadyExists, NoSuchDomain, LimitReached (the domain is full), Invalid, Unavailable.
     """
     known = normalised(address)
-    settings = Settings(password_hash, full_name.strip(), active, quota_octets, quota_messages)
-    _check(settings)
+    settings = _checked(Settings(password_hash, full_name, active, quota_octets, quota_messages))
     return await tx.commit("add-account", _add_txn, actor, known, settings, account=None)
 
 
@@ -94,12 +94,10 @@ def hold_account_txn(cursor: Cursor, actor: Actor, account: AccountId) -> Held:
     return held
 
 
-def _check(settings: Settings) -> None:
-    name = settings.full_name
-    if len(name.encode("utf-8", "surrogatepass")) > FULL_NAME_OCTETS or not name.isprintable():
-        raise Invalid(f"A full name has at most {FULL_NAME_OCTETS} octets, and no control characters.")
+def _checked(settings: Settings) -> Settings:
     if not (0 <= settings.quota_octets <= _MOST and 0 <= settings.quota_messages <= _MOST):
         raise Invalid("A quota is a number from 0 on.")
+    return replace(settings, full_name=label(settings.full_name, FULL_NAME_OCTETS, "full name"))
 
 
 def _add_txn(cursor: Cursor, actor: Actor, address: str, settings: Settings) -> Changed[Account]:
@@ -123,9 +121,7 @@ def _add_txn(cursor: Cursor, actor: Actor, address: str, settings: Settings) -> 
 
 def _change_txn(cursor: Cursor, actor: Actor, account: AccountId, given: dict[str, Any]) -> Changed[None]:
     held = hold_account_txn(cursor, actor, account)
-    settings = replace(held.settings, **given)
-    settings = replace(settings, full_name=settings.full_name.strip())
-    _check(settings)
+    settings = _checked(replace(held.settings, **given))
     accounts.set_txn(cursor, account, settings)
     changed = {name: value for name, value in given.items() if name not in ("password_hash", "full_name")}
     named = [name for name in ("password", "full_name") if name in given or f"{name}_hash" in given]

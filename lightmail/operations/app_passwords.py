@@ -12,6 +12,7 @@ from lightmail.errors import AlreadyExists, Invalid, LimitReached, NoSuchAccount
 from lightmail.model import AccountId
 from lightmail.operations.accounts import hold_account_txn
 from lightmail.operations.actors import Actor
+from lightmail.operations.labels import label
 from lightmail.operations.outcome import Changed
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, app_passwords, sessions
@@ -40,9 +41,9 @@ async def add_app_password(
 
     Raises NoSuchAccount, AlreadyExists (one of that name), LimitReached, Invalid, Unavailable.
     """
-    named = name.strip()
-    if not named or len(named.encode("utf-8", "surrogatepass")) > NAME_OCTETS or not named.isprintable():
-        raise Invalid(f"A name has 1 to {NAME_OCTETS} octets, and no control characters.")
+    named = label(name, NAME_OCTETS, "name")
+    if not named:
+        raise Invalid("A name is needed, such as that of the client.")
     if not protocols or not set(protocols) <= set(PROTOCOLS):
         raise Invalid(f"An app password is for {' or '.join(PROTOCOLS)}, or both.")
     wanted = tuple(protocol for protocol in PROTOCOLS if protocol in protocols)
@@ -58,6 +59,15 @@ async def revoke_app_password(tx: Transactions, actor: Actor, app_password: int)
     be there come back by themselves. Raises NoSuchAppPassword, Unavailable.
     """
     await tx.commit("revoke-app-password", _revoke_txn, actor, app_password, account=None)
+
+
+async def find_app_password(database: Database, account: AccountId, name: str) -> AppPassword:
+    """The app password that an account has under a name. Raises NoSuchAppPassword, Invalid, Unavailable."""
+    named = label(name, NAME_OCTETS, "name")
+    found = await database.read("app-password", app_passwords.by_name_txn, account, named)
+    if found is None:
+        raise NoSuchAppPassword
+    return found
 
 
 async def note_uses(database: Database, uses: LastUses) -> None:

@@ -27,37 +27,51 @@ def list_txn(cursor: Cursor, domain: str | None = None) -> list[Alias]:
     return [Alias(row[0].decode(), row[1].decode()) for row in cursor.fetchall()]
 
 
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """Which targets of aliases are meant: those of aliases with these addresses, of one domain, with one target."""
+
+    names: NameRange
+    domain: int | None = None
+    target: str | None = None
+
+
 _RANGE: Final = "address >= %s AND address < %s"
-# Which rows are meant: those of all domains, or of one.
 _ALL: Final = f"FROM aliases WHERE {_RANGE}"
 _OF_DOMAIN: Final = f"FROM aliases WHERE domain = %s AND {_RANGE}"
-_ORDER: Final = " AND (address > %s OR target > %s) ORDER BY address, target LIMIT %s OFFSET %s"
-_PAGE_OF_ALL: Final = f"SELECT address, target {_ALL}{_ORDER}"
-_PAGE_OF_DOMAIN: Final = f"SELECT address, target {_OF_DOMAIN}{_ORDER}"
-_COUNT_OF_ALL: Final = f"SELECT COUNT(*) {_ALL}"
-_COUNT_OF_DOMAIN: Final = f"SELECT COUNT(*) {_OF_DOMAIN}"
+_OF_TARGET: Final = f"FROM aliases WHERE target = %s AND (%s OR domain = %s) AND {_RANGE}"
+_PAGE: Final = (
+    "SELECT address, target {rows} AND (address > %s OR target > %s) ORDER BY address, target LIMIT %s OFFSET %s"
+)
+_COUNT: Final = "SELECT COUNT(*) {rows}"
+_PAGES: Final = {rows: _PAGE.format(rows=rows) for rows in (_ALL, _OF_DOMAIN, _OF_TARGET)}
+_COUNTS: Final = {rows: _COUNT.format(rows=rows) for rows in (_ALL, _OF_DOMAIN, _OF_TARGET)}
 
 
-def page_txn(
-    cursor: Cursor, domain: int | None, names: NameRange, after: Alias | None, limit: int, offset: int = 0
-) -> list[Alias]:
-    """The targets of aliases with these addresses, by address and target, of one domain or of all: `limit` of them,
-    behind `after` where it is given and else after the first `offset`."""
+def _rows(chosen: Chosen, names: NameRange) -> tuple[str, tuple[object, ...]]:
+    """Where the chosen rows are found, each by an index of its own."""
+    if chosen.target is not None:
+        return _OF_TARGET, (chosen.target.encode(), chosen.domain is None, chosen.domain or 0, *names)
+    if chosen.domain is not None:
+        return _OF_DOMAIN, (chosen.domain, *names)
+    return _ALL, names
+
+
+def listed_txn(
+    cursor: Cursor, chosen: Chosen, after: Alias | None, limit: int, offset: int = 0, *, counting: bool = False
+) -> tuple[list[Alias], int | None]:
+    """Targets of aliases, by address and target: `limit` of them, behind `after` where it is given and else after the
+    first `offset`; and, where it is asked for, how many there are."""
     last = (b"", b"") if after is None else (after.address.encode(), after.target.encode())
-    low, high = max(names.low, last[0]), names.high
-    if domain is None:
-        cursor.execute(_PAGE_OF_ALL, (low, high, *last, limit, offset))
-    else:
-        cursor.execute(_PAGE_OF_DOMAIN, (domain, low, high, *last, limit, offset))
-    return [Alias(row[0].decode(), row[1].decode()) for row in cursor.fetchall()]
+    rows, params = _rows(chosen, NameRange(max(chosen.names.low, last[0]), chosen.names.high))
+    cursor.execute(_PAGES[rows], (*params, *last, limit, offset))
+    found = [Alias(row[0].decode(), row[1].decode()) for row in cursor.fetchall()]
+    return found, _count_txn(cursor, chosen) if counting else None
 
 
-def count_txn(cursor: Cursor, domain: int | None, names: NameRange) -> int:
-    """How many targets aliases with these addresses have, in one domain or in all."""
-    if domain is None:
-        cursor.execute(_COUNT_OF_ALL, names)
-    else:
-        cursor.execute(_COUNT_OF_DOMAIN, (domain, *names))
+def _count_txn(cursor: Cursor, chosen: Chosen) -> int:
+    rows, params = _rows(chosen, chosen.names)
+    cursor.execute(_COUNTS[rows], params)
     row = cursor.fetchone()
     return int(row[0]) if row else 0
 

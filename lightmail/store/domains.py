@@ -55,6 +55,14 @@ def page_txn(cursor: Cursor, names: NameRange, limit: int, offset: int = 0) -> l
     return [_domain(row) for row in cursor.fetchall()]
 
 
+def listed_txn(
+    cursor: Cursor, names: NameRange, limit: int, offset: int = 0, *, counting: bool = False
+) -> tuple[list[Domain], int | None]:
+    """A page, and, where it is asked for, how many domains have these names."""
+    found = page_txn(cursor, names, limit, offset)
+    return found, count_txn(cursor, names) if counting else None
+
+
 def count_txn(cursor: Cursor, names: NameRange) -> int:
     """How many domains have these names."""
     cursor.execute(_COUNT, names)

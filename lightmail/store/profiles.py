@@ -85,6 +85,14 @@ def page_txn(cursor: Cursor, domain: int | None, names: NameRange, limit: int, o
     return [_profile(row) for row in cursor.fetchall()]
 
 
+def listed_txn(
+    cursor: Cursor, domain: int | None, names: NameRange, limit: int, offset: int = 0, *, counting: bool = False
+) -> tuple[list[Profile], int | None]:
+    """A page, and, where it is asked for, how many accounts have these addresses."""
+    found = page_txn(cursor, domain, names, limit, offset)
+    return found, count_txn(cursor, domain, names) if counting else None
+
+
 def count_txn(cursor: Cursor, domain: int | None, names: NameRange) -> int:
     """How many accounts have these addresses, in one domain or in all."""
     if domain is None:

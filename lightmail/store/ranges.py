@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import NamedTuple
 
 
@@ -13,7 +14,7 @@ class NameRange(NamedTuple):
 
 
 def names_from(prefix: str = "", after: str | None = None) -> NameRange:
-    """The names that begin with `prefix`, those after `after` where it is given."""
-    octets = prefix.encode()
+    """The names that begin with `prefix` in any case, those after `after` where it is given."""
+    octets = unicodedata.normalize("NFC", prefix.strip().casefold()).encode()
     # No octet of UTF-8 is 0xFF; the next name after one is that with a NUL behind it.
     return NameRange(octets if after is None else max(octets, after.encode() + b"\0"), octets + b"\xff")

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from lightmail.model import AccountId, MailboxId
 from lightmail.store.blobs import shown_fields
-from lightmail.store.cursor import Cursor, Statement
+from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.sqltext import NOW_US, padded, uid_conditions, with_list, with_uids
 
 FOR_EVER_US: Final = (1 << 63) - 1
@@ -214,25 +214,57 @@ def forget_statements(mailbox: MailboxId, uids: Sequence[int]) -> list[Statement
 
 @dataclass(frozen=True, slots=True)
 class DeletedAccount:
-    """An account that was deleted, and how many messages it had."""
+    """An account that was deleted, and how many messages it had. `domain` is the id of the domain that it was in."""
 
     id: AccountId
     address: str
+    domain: int
     deleted_us: int
     messages: int
 
 
-_DELETED_ACCOUNTS: Final = (
-    "SELECT a.id, a.address, a.deleted_at, COALESCE(u.messages, 0) FROM accounts a"  # noqa: S608
+_DELETED_ACCOUNT: Final = (
+    "SELECT a.id, a.address, a.domain, a.deleted_at, COALESCE(u.messages, 0) FROM accounts a"
     " LEFT JOIN account_usage u ON u.account = a.id"
-    f" WHERE a.address = %s AND a.deleted_at > {NOW_US} - %s AND a.deleted_at > 0 ORDER BY a.deleted_at"
 )
+_BY_ID: Final = f"{_DELETED_ACCOUNT} WHERE a.id = %s AND a.deleted_at > 0"
+# In a store that is younger than the window, the window alone would let accounts in that are not deleted.
+_LATELY: Final = f"a.deleted_at > {NOW_US} - %s AND a.deleted_at > 0"
+_BY_ADDRESS: Final = f"{_DELETED_ACCOUNT} WHERE a.address = %s AND {_LATELY} ORDER BY a.deleted_at"
+# The ids are found in an index alone, which has all accounts: one on `deleted_at` would tempt statements that lock.
+_PAGE_OF_DELETED: Final = (
+    "SELECT a.id, a.address, a.domain, a.deleted_at, COALESCE(u.messages, 0) FROM"  # noqa: S608
+    f" (SELECT a.id FROM accounts a WHERE {_LATELY} AND (%s OR a.domain = %s) AND (%s OR a.id < %s)"
+    " ORDER BY a.id DESC LIMIT %s OFFSET %s) p"
+    " JOIN accounts a ON a.id = p.id LEFT JOIN account_usage u ON u.account = a.id ORDER BY a.id DESC"
+)
+
+
+def _deleted_account(row: Row) -> DeletedAccount:
+    return DeletedAccount(AccountId(row[0]), row[1].decode(), row[2], row[3], int(row[4]))
+
+
+def deleted_account_txn(cursor: Cursor, account: AccountId) -> DeletedAccount | None:
+    """The account of that id, if it is deleted and not purged."""
+    cursor.execute(_BY_ID, (account,))
+    row = cursor.fetchone()
+    return _deleted_account(row) if row else None
 
 
 def deleted_accounts_txn(cursor: Cursor, address: str, window_us: int) -> list[DeletedAccount]:
     """The accounts of that address that were deleted within the last `window_us`, in the order of their deletion."""
-    cursor.execute(_DELETED_ACCOUNTS, (address.encode(), window_us))
-    return [DeletedAccount(AccountId(row[0]), row[1].decode(), row[2], int(row[3])) for row in cursor.fetchall()]
+    cursor.execute(_BY_ADDRESS, (address.encode(), window_us))
+    return [_deleted_account(row) for row in cursor.fetchall()]
+
+
+def restorable_accounts_txn(
+    cursor: Cursor, domain: int | None, window_us: int, before: int | None, limit: int, offset: int = 0
+) -> list[DeletedAccount]:
+    """Accounts of a domain, or of all, that were deleted within the last `window_us`, by descending id below `before`:
+    `limit` of them after the first `offset`."""
+    which = (domain is None, domain or 0, before is None, before or 0)
+    cursor.execute(_PAGE_OF_DELETED, (window_us, *which, limit, offset))
+    return [_deleted_account(row) for row in cursor.fetchall()]
 
 
 def restore_account_txn(cursor: Cursor, account: DeletedAccount, domain: int) -> bool:

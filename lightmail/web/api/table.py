@@ -4,15 +4,36 @@ from __future__ import annotations
 
 from typing import Final
 
-from lightmail.web.api import audit, discovery, jobs, mailboxes, messages, openapi, status, token_endpoints
+from lightmail.web.api import (
+    accounts,
+    aliases,
+    app_passwords,
+    audit,
+    discovery,
+    domains,
+    jobs,
+    mailboxes,
+    messages,
+    openapi,
+    server,
+    status,
+    token_endpoints,
+    webhooks,
+)
 from lightmail.web.api.endpoints import Endpoint
 
 _FAMILIES: Final[tuple[Endpoint, ...]] = (
     *status.ENDPOINTS,
+    *server.ENDPOINTS,
     *token_endpoints.ENDPOINTS,
+    *domains.ENDPOINTS,
+    *accounts.ENDPOINTS,
+    *aliases.ENDPOINTS,
+    *app_passwords.ENDPOINTS,
     *mailboxes.ENDPOINTS,
     *messages.ENDPOINTS,
     *jobs.ENDPOINTS,
+    *webhooks.ENDPOINTS,
     *audit.ENDPOINTS,
     *discovery.ENDPOINTS,
 )
