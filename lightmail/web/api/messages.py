@@ -222,7 +222,7 @@ def _placed(placed: Placed) -> Json:
 
 _UNKNOWN: Final = {"no_such_message": 404}
 _PLACING: Final = {**_UNKNOWN, "no_such_destination": 404, "cannot": 409, "over_quota": 409, "corruption": 500}
-_CONTENT: Final = {**_UNKNOWN, "corruption": 500}
+_CONTENT: Final = {**_UNKNOWN, "corruption": 500, "object_missing": 500}
 _ONE: Final = "/admin/messages/{id}"
 _SEARCH: Final = (
     "`offset` does not go with `sender` or `subject`. Where these are given, each page looks through some thousand"
