@@ -10,7 +10,6 @@ from typing import Any, Final
 from OpenSSL import SSL
 from service_identity import VerificationError
 from twisted.internet.defer import CancelledError, Deferred, succeed
-from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.error import ConnectError, ConnectionClosed
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
@@ -84,15 +83,24 @@ class Sender:
         """Tell of an event, in JSON; what came of it. Raises nothing but CancelledError."""
         began = self._reactor.seconds()
         posting = Deferred.fromCoroutine(self._post(event_id, body))
-        posting.addTimeout(self._timeout_seconds, self._reactor)
-        wait = 0
+        timer = self._reactor.callLater(self._timeout_seconds, posting.cancel)
+        status, wait, error = None, 0, ""
         try:
             status, wait = await posting
             error = "" if 200 <= status < 300 else _said(status)
-        except CancelledError:
-            raise
         except Exception as trouble:
-            status, error = None, self._explained(trouble)
+            cause = _cause(trouble)
+            if isinstance(cause, CancelledError) and timer.active():
+                raise CancelledError from None  # who asked for it has no use for it any more
+            error = self._explained(cause)
+            if not error and isinstance(trouble, ResponseFailed):
+                error = "its answer is no HTTP"
+            elif not error:
+                log.failure("the event evt_{event} could not be told", event=event_id.hex())
+                error = "internal error, it has been logged"
+        finally:
+            if timer.active():
+                timer.cancel()
         return Attempt(status, error, self._reactor.seconds() - began, wait)
 
     async def close(self) -> None:
@@ -113,12 +121,11 @@ class Sender:
         return response.code, _wait_seconds(response)
 
     def _explained(self, trouble: Exception) -> str:
-        """What went wrong, in one line that names no secret and repeats nothing that a stranger said."""
-        while isinstance(trouble, ResponseFailed) and trouble.reasons and trouble.reasons[0].value is not None:
-            trouble = trouble.reasons[0].value
+        """What went wrong, in one line that names no secret and repeats nothing that a stranger said; empty where that
+        is not among what is known to go wrong."""
         if isinstance(trouble, Unreachable):
             return str(trouble)
-        if isinstance(trouble, WaitedTooLong):
+        if isinstance(trouble, CancelledError):
             return f"no answer within {self._timeout_seconds:g} s"
         if isinstance(trouble, VerificationError):
             return "its certificate is for another name"
@@ -128,8 +135,14 @@ class Sender:
             return f"no connection: {type(trouble).__doc__}".rstrip(".")
         if isinstance(trouble, ConnectionClosed):
             return "it closed the connection without an answer"
-        log.failure("an event could not be told", failure=Failure(trouble))
-        return "its answer is no HTTP"
+        return ""
+
+
+def _cause(trouble: Exception) -> Exception:
+    """What twisted.web was told by those below it."""
+    while isinstance(trouble, ResponseFailed) and trouble.reasons and isinstance(trouble.reasons[0].value, Exception):
+        trouble = trouble.reasons[0].value
+    return trouble
 
 
 def _said(status: int) -> str:
