@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from lightmail import __version__
 from lightmail.errors import MailError
 from lightmail.model import AccountId
+from lightmail.peers import ip_of
 from lightmail.rounds import Rounds
 from lightmail.sessions import DISMISSED, Session, Sessions
 from lightmail.store import sessions as stored
@@ -113,7 +114,9 @@ def _report(protocol: str, session: Session, opened_us: int) -> Report | None:
     if about is None:
         return None
     account = NOBODY if about.account is None else about.account
-    return Report(session.id, account, protocol, about.address, about.secure, about.client, opened_us)
+    address = ip_of(about.address)
+    client = "".join(letter if letter.isprintable() else "?" for letter in about.client)
+    return Report(session.id, account, protocol, str(address or about.address), about.secure, client, opened_us)
 
 
 class Endings:

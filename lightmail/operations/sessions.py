@@ -1,9 +1,15 @@
-"""Ending sessions, wherever they are: the wish is a row that every process reads within seconds (`jobs.sessions`).
+"""Listing sessions of all processes, and ending them, wherever they are.
+
+What is listed was reported some seconds ago. The wish to end a session is a row that every process reads within seconds
+(`jobs.sessions`).
 
 What takes an account's right to be logged in puts `store.sessions.end_account_statement` into its own transaction.
 """
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
 
 from lightmail.errors import NoSuchAccount, NoSuchSession
 from lightmail.model import AccountId
@@ -12,6 +18,31 @@ from lightmail.operations.outcome import Changed
 from lightmail.operations.transactions import Transactions
 from lightmail.store import sessions
 from lightmail.store.cursor import Cursor
+from lightmail.store.database import Database
+from lightmail.store.sessions import Chosen, Listed
+
+# Every id is below it.
+NEWEST: Final = (1 << 63) - 1
+
+
+async def listed(
+    database: Database,
+    actor: Actor,
+    *,
+    account: AccountId | None = None,
+    protocol: str = "",
+    address: str = "",
+    before: int = NEWEST,
+    limit: int,
+    offset: int = 0,
+) -> tuple[Sequence[Listed], int]:
+    """Sessions whose ids are below `before`, the newest first, and how many there are in all. Raises Unavailable."""
+    chosen = Chosen(actor.domain, account, protocol, address)
+
+    def read(cursor: Cursor) -> tuple[Sequence[Listed], int]:
+        return sessions.list_txn(cursor, chosen, before, limit, offset), sessions.count_txn(cursor, chosen)
+
+    return await database.read("session list", read)
 
 
 async def end_session(tx: Transactions, actor: Actor, session: int) -> None:
@@ -22,7 +53,7 @@ async def end_session(tx: Transactions, actor: Actor, session: int) -> None:
 
     def work(cursor: Cursor) -> Changed[None]:
         found = sessions.find_txn(cursor, session)
-        if found is None or (actor.domain is not None and actor.domain != found.domain):
+        if found is None or not actor.administers(found.domain):
             raise NoSuchSession
         cursor.script(
             [

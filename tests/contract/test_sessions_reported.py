@@ -13,10 +13,13 @@ from lightmail.errors import NoSuchAccount, NoSuchSession
 from lightmail.jobs.sessions import Endings, Reports, this_process
 from lightmail.model import Account, AccountId
 from lightmail.operations import sessions as operations
+from lightmail.operations.domains import add_domain
 from lightmail.sessions import DISMISSED, About, Sessions
 from lightmail.store import sessions as stored
 from lightmail.store.sessions import Chosen, Listed
+from lightmail.web.api.scopes import Scope
 from tests.support.actors import OPERATOR, of_domain
+from tests.support.apikit import TOKEN, serve_api
 from tests.support.reactor import run
 from tests.support.storekit import BACKENDS, Store, fresh_config, open_store
 
@@ -275,3 +278,34 @@ def test_another_domains_sessions_do_not_exist(store: Store) -> None:
     run(operations.end_session(store.tx, of_domain(domain), row))
     server.look()
     assert talk.told == [DISMISSED]
+
+
+def test_the_api_lists_and_ends_what_its_caller_administers(store: Store) -> None:
+    ada, bob, server = store.account(), store.account(), Server(store)
+    for number in range(3):
+        Talk(server.sessions, f"ada-{number}", ada.id).client = "Thunderbird\n\x1b[2J"
+    bobs = Talk(server.sessions, "bob", bob.id)
+    server.report()
+    run(add_domain(store.tx, OPERATOR, "example.net"))
+    other = store.count("SELECT id FROM domains WHERE name = %s", b"example.net")
+    with serve_api(store) as api:
+        own, others = api.token(domain=domain_of(store, ada)), api.token(domain=other)
+        for token in (TOKEN, own):
+            found = api.get("/admin/sessions", token=token).json
+            assert (found["total"], len(found["items"])) == (4, 4)
+        shown = api.get("/admin/sessions", {"account_id": ada.id, "limit": 2}).json
+        assert [item["account"] for item in shown["items"]] == [ada.address] * 2
+        assert shown["items"][0]["client"] == "Thunderbird??[2J"
+        rest = api.get("/admin/sessions", {"account_id": ada.id, "cursor": shown["next_cursor"]}).json
+        assert [len(rest["items"]), rest["next_cursor"]] == [1, None]
+        row = api.get("/admin/sessions", {"account_id": bob.id}).json["items"][0]["id"]
+        assert api.get("/admin/sessions", token=others).json["items"] == []
+        assert api.delete(f"/admin/sessions/{row}", token=others).code == "no_such_session"
+        assert api.delete(f"/admin/accounts/{bob.id}/sessions", token=others).code == "no_such_account"
+        assert api.delete(f"/admin/sessions/{row}", token=own).status == 204
+        assert api.delete(f"/admin/accounts/{ada.id}/sessions").status == 204
+        reader = api.token(Scope.SESSIONS_READ)
+        assert api.delete(f"/admin/sessions/{row}", token=reader).code == "scope_missing"
+    server.look()
+    assert bobs.told == [DISMISSED]
+    assert len(server.sessions) == 0
