@@ -10,6 +10,7 @@ from lightmail.errors import AlreadyExists, Cannot, Invalid, LimitReached, NoSuc
 from lightmail.model import INBOX, Account, AccountId
 from lightmail.operations.actors import Actor
 from lightmail.operations.domains import lock_domain_txn
+from lightmail.operations.events import Events
 from lightmail.operations.labels import label
 from lightmail.operations.outcome import Changed
 from lightmail.operations.transactions import Transactions
@@ -65,7 +66,7 @@ async def add_account(
     """
     known = normalised(address)
     settings = _checked(Settings(password_hash, full_name, active, quota_octets, quota_messages))
-    return await tx.commit("add-account", _add_txn, actor, known, settings, account=None)
+    return await tx.commit("add-account", _add_txn, tx.events, actor, known, settings, account=None)
 
 
 async def change_account(tx: Transactions, actor: Actor, account: AccountId, change: Change) -> None:
@@ -74,7 +75,7 @@ async def change_account(tx: Transactions, actor: Actor, account: AccountId, cha
     Nobody logs in to one that is not active, and its mail waits at the sender's server. Another password, and the end
     of being active, end its sessions. Raises NoSuchAccount, Invalid, Unavailable.
     """
-    await tx.commit("change-account", _change_txn, actor, account, change.given(), account=account)
+    await tx.commit("change-account", _change_txn, tx.events, actor, account, change.given(), account=account)
 
 
 async def delete_account(tx: Transactions, actor: Actor, account: AccountId) -> None:
@@ -82,7 +83,7 @@ async def delete_account(tx: Transactions, actor: Actor, account: AccountId) -> 
 
     Its sessions end. Raises NoSuchAccount, Cannot (aliases lead to it), Unavailable.
     """
-    await tx.commit("delete-account", _delete_txn, actor, account, account=None)
+    await tx.commit("delete-account", _delete_txn, tx.events, actor, account, account=None)
 
 
 def hold_account_txn(cursor: Cursor, actor: Actor, account: AccountId) -> Held:
@@ -94,13 +95,24 @@ def hold_account_txn(cursor: Cursor, actor: Actor, account: AccountId) -> Held:
     return held
 
 
+def _event(actor: Actor, address: str, settings: Settings) -> dict[str, Any]:
+    """What a webhook is told of an account: nothing that is its owner's own."""
+    return {
+        "address": address,
+        "active": settings.active,
+        "quota_octets": settings.quota_octets,
+        "quota_messages": settings.quota_messages,
+        "actor": actor.name,
+    }
+
+
 def _checked(settings: Settings) -> Settings:
     if not (0 <= settings.quota_octets <= _MOST and 0 <= settings.quota_messages <= _MOST):
         raise Invalid("A quota is a number from 0 on.")
     return replace(settings, full_name=label(settings.full_name, FULL_NAME_OCTETS, "full name"))
 
 
-def _add_txn(cursor: Cursor, actor: Actor, address: str, settings: Settings) -> Changed[Account]:
+def _add_txn(cursor: Cursor, told: Events, actor: Actor, address: str, settings: Settings) -> Changed[Account]:
     # The domain's lock makes accounts and aliases of one domain come one after another.
     domain = lock_domain_txn(cursor, actor, address)
     if aliases.exists_txn(cursor, address):
@@ -115,25 +127,36 @@ def _add_txn(cursor: Cursor, actor: Actor, address: str, settings: Settings) -> 
     uidvalidity = mailboxes.take_uidvalidity_txn(cursor, account, len(FIRST_MAILBOXES))
     for position, (name, special_use) in enumerate(FIRST_MAILBOXES):
         mailboxes.insert_txn(cursor, account, name, uidvalidity + position, special_use)
-    cursor.execute(*actor.record("account.add", address, {"account": account}, domain))
+    cursor.script(
+        [
+            actor.record("account.add", address, {"account": account}, domain),
+            *told.statements("account.add", account, _event(actor, address, settings)),
+        ]
+    )
     return Changed(Account(account, uuid, address, settings.active, settings.quota_octets, settings.quota_messages))
 
 
-def _change_txn(cursor: Cursor, actor: Actor, account: AccountId, given: dict[str, Any]) -> Changed[None]:
+def _change_txn(
+    cursor: Cursor, told: Events, actor: Actor, account: AccountId, given: dict[str, Any]
+) -> Changed[None]:
     held = hold_account_txn(cursor, actor, account)
     settings = _checked(replace(held.settings, **given))
     accounts.set_txn(cursor, account, settings)
     changed = {name: value for name, value in given.items() if name not in ("password_hash", "full_name")}
     named = [name for name in ("password", "full_name") if name in given or f"{name}_hash" in given]
     detail = {"account": account, **changed, **({"changed": named} if named else {})}
-    statements = [actor.record("account.change", held.address, detail, held.domain)]
+    event = {**_event(actor, held.address, settings), "changed": [*changed, *named]}
+    statements = [
+        actor.record("account.change", held.address, detail, held.domain),
+        *told.statements("account.change", account, event),
+    ]
     if "password_hash" in given or (held.settings.active and not settings.active):
         statements.append(sessions.end_account_statement(account))
     cursor.script(statements)
     return Changed(None)
 
 
-def _delete_txn(cursor: Cursor, actor: Actor, account: AccountId) -> Changed[None]:
+def _delete_txn(cursor: Cursor, told: Events, actor: Actor, account: AccountId) -> Changed[None]:
     held = hold_account_txn(cursor, actor, account)
     if aliases.leading_to_txn(cursor, held.address):
         raise Cannot("Aliases lead to the account; delete them first.")
@@ -141,6 +164,7 @@ def _delete_txn(cursor: Cursor, actor: Actor, account: AccountId) -> Changed[Non
     cursor.script(
         [
             actor.record("account.delete", held.address, {"account": account}, held.domain),
+            *told.statements("account.delete", account, {"address": held.address, "actor": actor.name}),
             sessions.end_account_statement(account),
         ]
     )
