@@ -53,7 +53,8 @@ class JournalMailbox:
 
 @dataclass(frozen=True, slots=True)
 class JournalAccount:
-    """An account as the journal writes it, deleted ones too, with the names it is subscribed to."""
+    """An account as the journal writes it, deleted ones too, with the names it is subscribed to and its app passwords:
+    (name, digest of the secret, protocols, when it was made) each."""
 
     id: AccountId
     uuid: bytes
@@ -66,7 +67,9 @@ class JournalAccount:
     meta_seq: int
     created_at: int
     deleted_at: int
+    full_name: str
     subscriptions: tuple[str, ...]
+    app_passwords: tuple[tuple[str, bytes, str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,28 +185,39 @@ def pages_txn(
 
 _ACCOUNTS: Final = (
     "SELECT a.id, a.uuid, a.address, a.password_hash, a.active, a.quota_octets, a.quota_messages, a.next_uidvalidity,"
-    " a.meta_seq, a.created_at, a.deleted_at FROM accounts a LEFT JOIN journal_marks j ON j.account = a.id"
+    " a.meta_seq, a.created_at, a.deleted_at, a.full_name FROM accounts a LEFT JOIN journal_marks j ON j.account = a.id"
     " WHERE a.id > %s AND (%s = 1 OR j.meta_seq IS NULL OR j.meta_seq <> a.meta_seq) ORDER BY a.id LIMIT %s"
 )
 _SUBSCRIPTIONS: Final = "SELECT account, name FROM subscriptions WHERE account IN ({list}) ORDER BY account, name"
+_APP_PASSWORDS: Final = (
+    "SELECT account, name, secret_sha256, protocols, created_at FROM app_passwords WHERE account IN ({list})"
+    " ORDER BY account, name"
+)
 
 
 def accounts_txn(cursor: Cursor, after: int, limit: int, *, every: bool) -> list[JournalAccount]:
     """The next accounts by id that changed, or `every` one; at most LIST_BOUND."""
     cursor.execute(_ACCOUNTS, (after, int(every), limit))
-    # meta_seq before the subscriptions: a change after it is told again.
+    # meta_seq before what belongs to the account: a change after it is told again.
     rows = cursor.fetchall()
     if not rows:
         return []
     ids = padded([row[0] for row in rows])
-    cursor.execute(with_list(_SUBSCRIPTIONS, len(ids)), ids)
+    subscribed, opening = cursor.script(
+        [(with_list(_SUBSCRIPTIONS, len(ids)), ids), (with_list(_APP_PASSWORDS, len(ids)), ids)]
+    )
     names: defaultdict[int, list[str]] = defaultdict(list)
-    for account, name in cursor.fetchall():
+    for account, name in subscribed.rows:
         names[account].append(name.decode())
-    return [_account(row, names[row[0]]) for row in rows]
+    secrets: defaultdict[int, list[tuple[str, bytes, str, int]]] = defaultdict(list)
+    for account, name, secret, protocols, created_at in opening.rows:
+        secrets[account].append((name.decode(), bytes(secret), protocols.decode(), created_at))
+    return [_account(row, names[row[0]], secrets[row[0]]) for row in rows]
 
 
-def _account(row: Row, subscriptions: Sequence[str]) -> JournalAccount:
+def _account(
+    row: Row, subscriptions: Sequence[str], app_passwords: Sequence[tuple[str, bytes, str, int]]
+) -> JournalAccount:
     return JournalAccount(
         AccountId(row[0]),
         bytes(row[1]),
@@ -216,7 +230,9 @@ def _account(row: Row, subscriptions: Sequence[str]) -> JournalAccount:
         row[8],
         row[9],
         row[10],
+        row[11].decode(),
         tuple(subscriptions),
+        tuple(app_passwords),
     )
 
 

@@ -306,6 +306,7 @@ _REMOVE: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("usage-without-account", "account_usage", "accounts", ("account",)),
         ("journal-mark-without-account", "journal_marks", "accounts", ("account",)),
         ("quota-warning-without-account", "quota_warnings", "accounts", ("account", "kind")),
+        ("app-password-without-account", "app_passwords", "accounts", ("account", "name")),
         ("unused-keyword-without-mailbox", "unused_keywords", "mailboxes", ("mailbox", "flag_bit")),
         ("deleted-view-without-account", "deleted_views", "accounts", ("account", "name")),
         ("domain-limit-without-domain", "domain_limits", "domains", ("domain",)),

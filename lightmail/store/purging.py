@@ -125,6 +125,7 @@ _OF_ACCOUNT: Final = (
     "DELETE FROM quota_warnings WHERE account = %s",
     "DELETE FROM journal_marks WHERE account = %s",
     "DELETE FROM deleted_views WHERE account = %s",
+    "DELETE FROM app_passwords WHERE account = %s",
     "DELETE FROM account_usage WHERE account = %s",
     "DELETE FROM accounts WHERE id = %s",
 )

@@ -21,7 +21,8 @@ _TABLES: Final = ("domains", "accounts", "aliases", "mailboxes", "objects", "mes
 
 @dataclass(frozen=True, slots=True)
 class AccountRow:
-    """An account to insert; `domain` is an id. Without `deleted_at` (0) it is alive."""
+    """An account to insert; `domain` is an id. Without `deleted_at` (0) it is alive. Its app passwords are
+    (name, digest of the secret, protocols, when it was made) each."""
 
     uuid: bytes
     address: str
@@ -34,6 +35,8 @@ class AccountRow:
     meta_seq: int
     created_at: int
     deleted_at: int
+    full_name: str
+    app_passwords: Sequence[tuple[str, bytes, str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,13 +93,17 @@ def insert_aliases_txn(cursor: Cursor, aliases: Sequence[tuple[str, str, int]]) 
 
 _ACCOUNT: Final = (
     "INSERT INTO accounts (uuid, address, domain, password_hash, active, quota_octets, quota_messages,"
-    " next_uidvalidity, meta_seq, created_at, deleted_at) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " next_uidvalidity, meta_seq, created_at, deleted_at, full_name)"
+    " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
 )
 _SUBSCRIPTION: Final = "INSERT INTO subscriptions (account, name) VALUES (%s, %s)"
+_APP_PASSWORD: Final = (
+    "INSERT INTO app_passwords (account, name, secret_sha256, protocols, created_at) VALUES (%s, %s, %s, %s, %s)"
+)
 
 
 def insert_accounts_txn(cursor: Cursor, accounts: Sequence[tuple[AccountRow, Sequence[str]]]) -> dict[bytes, int]:
-    """Insert accounts, without usage, and what they are subscribed to; their ids by uuid."""
+    """Insert accounts, without usage, with their app passwords and what they are subscribed to; their ids by uuid."""
     rows = [
         (
             account.uuid,
@@ -110,6 +117,7 @@ def insert_accounts_txn(cursor: Cursor, accounts: Sequence[tuple[AccountRow, Seq
             account.meta_seq,
             account.created_at,
             account.deleted_at,
+            account.full_name.encode(),
         )
         for account, _ in accounts
     ]
@@ -122,8 +130,14 @@ def insert_accounts_txn(cursor: Cursor, accounts: Sequence[tuple[AccountRow, Seq
     )
     ids = {bytes(row[0]): int(row[1]) for row in found.rows}
     names = [(ids[account.uuid], name.encode()) for account, subscriptions in accounts for name in subscriptions]
-    if names:
-        cursor.script(_inserts(_SUBSCRIPTION, names))
+    secrets = [
+        (ids[account.uuid], name.encode(), secret, protocols.encode(), created_at)
+        for account, _ in accounts
+        for name, secret, protocols, created_at in account.app_passwords
+    ]
+    statements = [*_inserts(_SUBSCRIPTION, names), *_inserts(_APP_PASSWORD, secrets)]
+    if statements:
+        cursor.script(statements)
     return ids
 
 

@@ -311,6 +311,7 @@ DANGLING: Final[tuple[Survey, ...]] = (
     _dangling("usage-without-account", "account_usage", "account", "accounts", account=True),
     _dangling("journal-mark-without-account", "journal_marks", "account", "accounts", account=True),
     _dangling("quota-warning-without-account", "quota_warnings", "account", "accounts", "kind", account=True),
+    _dangling("app-password-without-account", "app_passwords", "account", "accounts", "name", account=True),
     _dangling("domain-limit-without-domain", "domain_limits", "domain", "domains"),
     _dangling("deleted-view-without-account", "deleted_views", "account", "accounts", "name", account=True),
     Survey(

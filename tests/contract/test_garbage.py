@@ -22,7 +22,7 @@ from lightmail.jobs.garbage.step import Done, Moment
 from lightmail.model import Account, FlagMode, MailboxId, ObjectState
 from lightmail.objects.backends import ObjectStore
 from lightmail.objects.backends import open_store as open_objects
-from lightmail.operations import accounts, aliases, collect, retire
+from lightmail.operations import accounts, aliases, app_passwords, collect, retire
 from lightmail.operations.append import NewMessage, append
 from lightmail.operations.copy import copy, move
 from lightmail.operations.expunge import expunge
@@ -211,6 +211,7 @@ def test_a_deleted_account_goes_with_all_its_rows_and_leaves_its_successor_alone
     store.execute(
         "INSERT INTO deliveries (account, digest, delivered_at) VALUES (%s, %s, %s)", account.id, b"d" * 32, 1 << 60
     )
+    run(app_passwords.add_app_password(store.tx, OPERATOR, account.id, "phone"))
     run(accounts.delete_account(store.tx, OPERATOR, account.id))
     successor = run(accounts.add_account(store.tx, OPERATOR, account.address, "hash"))
     alias = f"also-{account.address}"
@@ -219,7 +220,15 @@ def test_a_deleted_account_goes_with_all_its_rows_and_leaves_its_successor_alone
     yard.later(days=31)
     counts = yard.collect().counts
     assert (counts["account"], counts["mailbox"], counts["message"]) == (1, 6, 9)
-    for table in ("mailboxes", "messages", "subscriptions", "deliveries", "account_usage", "former_names"):
+    for table in (
+        "mailboxes",
+        "messages",
+        "subscriptions",
+        "deliveries",
+        "account_usage",
+        "former_names",
+        "app_passwords",
+    ):
         assert store.count(f"SELECT COUNT(*) FROM {table} WHERE account = %s", account.id) == 0  # noqa: S608
     assert store.count("SELECT COUNT(*) FROM accounts WHERE id = %s", account.id) == 0
     assert store.count("SELECT COUNT(*) FROM aliases WHERE address = %s", alias.encode()) == 1

@@ -16,7 +16,7 @@ from lightmail.jobs.epochs import KEY, decode
 from lightmail.jobs.journal.segments import number_of
 from lightmail.model import Account, FlagMode
 from lightmail.objects.backends import open_store
-from lightmail.operations import accounts, aliases, domains, mailboxes
+from lightmail.operations import accounts, aliases, app_passwords, domains, mailboxes
 from lightmail.operations.append import NewMessage, append
 from lightmail.operations.copy import copy, move
 from lightmail.operations.expunge import expunge
@@ -138,6 +138,9 @@ class Life:
         )
         run(accounts.change_account(tx, OPERATOR, account.id, change))
         run(aliases.add_alias(tx, OPERATOR, f"alias{self.random.random()}@example.org", account.address))
+        names = [f"{self.random.random()}" for _ in range(2)]
+        issued = [run(app_passwords.add_app_password(tx, OPERATOR, account.id, name)) for name in names]
+        run(app_passwords.revoke_app_password(tx, OPERATOR, issued[0].app_password.id))
 
 
 @pytest.fixture

@@ -201,6 +201,10 @@ LEFTOVERS = [
     case("usage-without-account", inserted("account_usage", account=GONE, octets=1, messages=1)),
     case("journal-mark-without-account", inserted("journal_marks", account=GONE, meta_seq=1)),
     case("quota-warning-without-account", inserted("quota_warnings", account=GONE, kind=b"warning", warned_at=1)),
+    case(
+        "app-password-without-account",
+        inserted("app_passwords", account=GONE, name=b"x", secret_sha256=b"s" * 32, protocols=b"imap", created_at=1),
+    ),
     case("domain-limit-without-domain", inserted("domain_limits", domain=GONE, accounts=1)),
     case(
         "deleted-view-without-account",

@@ -139,12 +139,18 @@ def open_mailroom(kind: str, directory: Path, objects: ObjectStore | None = None
 
 def _picture(cursor: Any) -> Picture:
     cursor.execute(
-        "SELECT id, address, password_hash, active, quota_octets, quota_messages, deleted_at, uuid FROM accounts"
+        "SELECT id, address, password_hash, active, quota_octets, quota_messages, deleted_at, uuid, full_name"
+        " FROM accounts"
     )
     found: Picture = {}
     for id_, address, *columns in cursor.fetchall():
         cursor.execute("SELECT name FROM subscriptions WHERE account = %s ORDER BY name", (id_,))
         subscriptions = [row[0].decode() for row in cursor.fetchall()]
+        cursor.execute(
+            "SELECT name, secret_sha256, protocols, created_at FROM app_passwords WHERE account = %s ORDER BY name",
+            (id_,),
+        )
+        subscriptions += [repr(row) for row in cursor.fetchall()]
         cursor.execute("SELECT octets, messages FROM account_usage WHERE account = %s", (id_,))
         usage = cursor.fetchone()
         cursor.execute("SELECT id, name, deleted_at, special_use, recent_uid FROM mailboxes WHERE account = %s", (id_,))

@@ -186,7 +186,7 @@ async def pull_accounts(stream: Stream, after: int = 0, *, every: bool = False, 
             "journal accounts", journal.accounts_txn, after, ACCOUNTS_AT_ONCE, every=every
         )
         if found:
-            size = sum(1 + len(account.subscriptions) for account in found)
+            size = sum(1 + len(account.subscriptions) + len(account.app_passwords) for account in found)
             await stream.add([{"account": _account(account)} for account in found], size)
             for account in found:
                 stream.mark_account(account.id, account.meta_seq)
@@ -209,7 +209,11 @@ def _account(account: JournalAccount) -> dict[str, Any]:
         "meta_seq": account.meta_seq,
         "created_at": account.created_at,
         "deleted_at": account.deleted_at,
+        "full_name": account.full_name,
         "subscriptions": account.subscriptions,
+        "app_passwords": [
+            [name, secret.hex(), protocols, created_at] for name, secret, protocols, created_at in account.app_passwords
+        ],
     }
 
 

@@ -7,8 +7,9 @@ frames before a damaged or missing one hold can be used. Format 1, one object a 
     Always first. `number` ascends by one from segment to segment; `epoch` is the store's, `taken_us` when the round
     began (the database's clock), `mailbox_ids` the highest id that a mailbox ever had.
 ``{"account":{uuid,address,password_hash,active,quota_octets,quota_messages,next_uidvalidity,meta_seq,created_at,
-deleted_at,subscriptions}}``
-    An account, whole. Everything else names it by its uuid.
+deleted_at,full_name,subscriptions,app_passwords}}``
+    An account, whole. Everything else names it by its uuid. App passwords are [name, SHA-256, protocols, created_at].
+    Older segments have neither these nor `full_name`.
 ``{"directory":D}``, ``{"domains":[D,[[name,created_at,accounts],…]]}``, ``{"aliases":[D,[[address,target],…]]}``,
 ``{"directory_end":D}``
     All domains and aliases; D is the digest of them. What has no end is not whole.

@@ -210,6 +210,8 @@ class Rebuilding:
             record.get("meta_seq", 0) + 1,
             record.get("created_at", int(time.time() * 1_000_000)),
             record["deleted_at"],
+            record.get("full_name", ""),
+            [(name, bytes.fromhex(secret), *rest) for name, secret, *rest in record.get("app_passwords", ())],
         )
 
     def _read_account(self, owner: bytes) -> tuple[bytes, dict[str, Any], list[_Box]]:

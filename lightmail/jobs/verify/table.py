@@ -307,6 +307,7 @@ _DANGLING_MEANING: Final = {
     "usage-without-account": "counts what an account uses that is gone",
     "journal-mark-without-account": "says how far the journal is with an account that is gone",
     "quota-warning-without-account": "notes a warning to an account that is gone",
+    "app-password-without-account": "is an app password of an account that is gone",
     "domain-limit-without-domain": "limits a domain that is gone",
     "deleted-view-without-account": "shows deleted messages of an account that is gone",
     "deleted-uid-without-message": "gives a UID in the Deleted tree to a message that is gone",
