@@ -118,11 +118,16 @@ class Api:
 
 @contextmanager
 def serve_api(
-    store: Store, *, endpoints: Sequence[Endpoint] = ENDPOINTS, connections: int = 200, **changes: Any
+    store: Store,
+    *,
+    endpoints: Sequence[Endpoint] = ENDPOINTS,
+    connections: int = 200,
+    readiness: Readiness | None = None,
+    **changes: Any,
 ) -> Iterator[Api]:
     """The API on a store, its objects in memory; `changes` are fields of its `Config`."""
     config = Config(**{"storage": StorageConfig(driver="memory"), "api": ApiConfig(token=TOKEN), **changes})
-    api = Api(_services(store, config), store)
+    api = Api(_services(store, config, readiness or Readiness({}, reactor)), store)
     api.pools = [api.services.pool, api.services.hashing]
     for pool in api.pools:
         call(pool.start)
@@ -136,12 +141,9 @@ def serve_api(
         run(_stop(listener, api.pools))
 
 
-def _services(store: Store, config: Config) -> ApiServices:
+def _services(store: Store, config: Config, readiness: Readiness) -> ApiServices:
     objects = open_objects(config.storage, None)
     pool, hashing = (BoundedPool(name, 4, 100, reactor=reactor) for name in ("objects", "passwords"))
-
-    async def nothing() -> None:
-        pass
 
     return ApiServices(
         configuration=lambda: config,
@@ -156,7 +158,7 @@ def _services(store: Store, config: Config) -> ApiServices:
             hashing,
             reactor=reactor,
         ),
-        readiness=Readiness({"database": nothing}, reactor),
+        readiness=readiness,
         figures=Figures(store.database, reactor),
         desk=Desk(os.urandom(16)),
         receiver=Receiver(config.webhook, reactor),

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from twisted.logger import Logger
-
 from lightmail.errors import NoSuchAccount
 from lightmail.store import domains
 from lightmail.store.addresses import normalised
@@ -16,8 +14,6 @@ from lightmail.web.api.endpoints import Call, Endpoint, Octets, Query
 from lightmail.web.api.schemas import Address
 from lightmail.web.discovery import autoconfig, autodiscover, mobileconfig
 from lightmail.web.discovery.servers import servers
-
-log = Logger()
 
 _ADDRESS: Final = Query("emailaddress", Address(about="The address that mail is read as."), required=True)
 _CODES: Final = {"no_such_account": 404}
@@ -40,13 +36,7 @@ async def apple(call: Call) -> Octets:
     """A configuration profile, signed where there is a certificate that can sign."""
     address: str = call.query["emailaddress"]
     await _our_domain(call, address)
-    profile = mobileconfig.mobileconfig(servers(call.services.config), address)
-    tls = call.services.config.tls
-    if tls is not None:
-        try:
-            profile = await call.services.pool.run(mobileconfig.signed, profile, tls)
-        except (OSError, ValueError) as error:
-            log.warn("profiles are not signed: {why}", why=str(error))
+    profile = await mobileconfig.signed_if_possible(call.services.pool, call.services.config, address)
     return Octets(mobileconfig.CONTENT_TYPE, f"{address}.mobileconfig", profile)
 
 
