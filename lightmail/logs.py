@@ -100,10 +100,10 @@ def _weight(event: LogEvent) -> Any:
 def format_text(event: LogEvent) -> str:
     """``2026-01-31T12:00:00.000Z info  imap [trace] message``; a traceback follows, indented."""
     trace = _trace(event)
-    where = f"{_source(event)} [{_one_line(trace)}]" if trace else _source(event)
-    line = f"{_moment(event)} {_level(event):5} {where} {_one_line(formatEvent(event))}\n"
+    where = f"{_source(event)} [{one_line(trace)}]" if trace else _source(event)
+    line = f"{_moment(event)} {_level(event):5} {where} {one_line(formatEvent(event))}\n"
     traceback = _traceback(event)
-    return line + "".join(f"    {_one_line(part)}\n" for part in traceback.splitlines()) if traceback else line
+    return line + "".join(f"    {one_line(part)}\n" for part in traceback.splitlines()) if traceback else line
 
 
 def format_json(event: LogEvent) -> str:
@@ -146,7 +146,8 @@ def _source(event: LogEvent) -> str:
     return namespace.removeprefix("lightmail.") if namespace.startswith("lightmail.") else "twisted"
 
 
-def _one_line(text: str) -> str:
+def one_line(text: str) -> str:
+    """The text with its control characters escaped, and those that change the direction of writing."""
     return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 

@@ -11,11 +11,23 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final, TypeAlias
 from weakref import WeakKeyDictionary
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, Info, PlatformCollector, ProcessCollector
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Info,
+    PlatformCollector,
+    ProcessCollector,
+    disable_created_metrics,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from lightmail import __version__
+
+# When each series began, which is as many series again, and Prometheus's text format has no use for it.
+disable_created_metrics()
 
 # A registry of our own: what other libraries put into the global one is none of our business.
 REGISTRY: Final = CollectorRegistry()
@@ -95,7 +107,7 @@ DELIVERY_SECONDS: Final = Histogram(
 )
 DELIVERY_STAGE: Final = Histogram(
     "lightmail_delivery_stage_seconds",
-    "Where a delivery's time goes: spool, render, compress, put, transaction (COMMIT included).",
+    "Where a delivery's time goes: render, compress, put, transaction (COMMIT included).",
     ["stage"],
     buckets=_SECONDS,
     registry=REGISTRY,
@@ -155,6 +167,15 @@ REACTOR_STALL: Final = Histogram(
     "lightmail_reactor_stall_seconds",
     "How long the reactor kept a client waiting that came at a random moment while it worked.",
     buckets=_STALL_SECONDS,
+    registry=REGISTRY,
+)
+API_REQUESTS: Final = Counter(
+    "lightmail_api_requests", "Requests to the HTTP API by status.", ["method", "status"], registry=REGISTRY
+)
+API_SECONDS: Final = Histogram(
+    "lightmail_api_seconds",
+    "Requests to the HTTP API until they were answered, the client's reading included.",
+    buckets=_SECONDS,
     registry=REGISTRY,
 )
 LOG_RECORDS: Final = Counter(

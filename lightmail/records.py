@@ -15,9 +15,11 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from lightmail.logs import one_line
+
 # What is kept in memory, and the longest record of it: a traceback may be longer, and is cut off.
 _RECENT_OCTETS: Final = 4 << 20
-_RECORD_OCTETS: Final = 8 << 10
+_RECORD_OCTETS: Final = 64 << 10
 # What is read of a file at once.
 BLOCK_OCTETS: Final = 256 << 10
 # The longest line that is looked at; no record of ours is longer.
@@ -98,8 +100,8 @@ def _read_json(line: str) -> Record | None:
             str(fields["time"]),
             str(fields["level"]),
             str(fields["source"]),
-            str(fields.get("trace", "")),
-            str(fields["message"]),
+            one_line(str(fields.get("trace", ""))),
+            one_line(str(fields["message"])),
         )
     except (ValueError, KeyError, RecursionError):
         return None  # cut off, or no line of ours
@@ -150,7 +152,7 @@ def stream_blocks(lines: Iterable[str]) -> Iterator[list[str]]:
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is looked for: records that have all that is given here, not older than `since` and older than `until`.
+    """What is looked for: records that have all that is given here, from `since` to `until`, both included.
 
     Words are compared whatever their case. The moments are RFC 3339 as records have it, "" for none.
     """
@@ -233,7 +235,7 @@ class Search:
             return first is None or first[1] >= self._wanted.since
         for line in reversed(block):
             moment = _TIME.match(line)
-            if moment is None or (self._wanted.until and moment[1] >= self._wanted.until):
+            if moment is None or (self._wanted.until and moment[1] > self._wanted.until):
                 continue
             if moment[1] < self._wanted.since:
                 return False

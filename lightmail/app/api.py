@@ -39,6 +39,6 @@ def http_factories(
     factories = {}
     if config.api is not None:
         factories["api"] = make_site(services)
-    if config.metrics is not None:
+    if config.metrics.port:
         factories["metrics"] = make_metrics_site(services)
     return factories

@@ -92,7 +92,7 @@ class Listeners:
             self._tcp("lmtp", "port", config.lmtp.bind, config.lmtp.port)
         if config.api is not None:
             self._tcp("api", "port", config.api.bind, config.api.port)
-        if config.metrics is not None:
+        if config.metrics.port:
             self._tcp("metrics", "port", config.metrics.bind, config.metrics.port)
 
     def _tcp(self, service: str, key: str, address: str, port: int, *, tls: bool = False) -> None:

@@ -100,9 +100,9 @@ class Authenticator:
     ) -> Account:
         """The account that `name` and `password` open, to a client at IP `address`.
 
-        `authorize_as` is SASL's authorization identity: empty or the name itself. Where the password is right, `confirm`
-        is asked; its no is a failure as any other. Raises AuthenticationFailed, AccountDisabled and AuthorizationFailed
-        (both only to who knows the password), or Unavailable.
+        `authorize_as` is SASL's authorization identity: empty or the name itself. Where the password is right,
+        `confirm` is asked; its no is a failure as any other. Raises AuthenticationFailed, AccountDisabled and
+        AuthorizationFailed (both only to who knows the password), or Unavailable.
         """
         result = "failed"
         try:

@@ -62,7 +62,9 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "limits": LimitsConfig,
 }
 # These have defaults for every key and are there whether the file names them or not.
-_ALWAYS: Final = frozenset({"system", "database", "storage", "quota", "webhook", "clients", "logging", "limits"})
+_ALWAYS: Final = frozenset(
+    {"system", "database", "storage", "quota", "metrics", "webhook", "clients", "logging", "limits"}
+)
 
 EMBEDDED: Final[dict[str, dict[str, str]]] = {
     "system": {"data_directory": "var"},

@@ -184,10 +184,10 @@ class ApiConfig:
 
 @dataclass(frozen=True, slots=True)
 class MetricsConfig:
-    """``[metrics]``: a listener for Prometheus alone. Where it is, ``[api]`` serves no /metrics."""
+    """``[metrics]``: a listener for Prometheus alone; ``[api]`` then has no /metrics. Port 0: none."""
 
     bind: str = setting("127.0.0.1", address)
-    port: int = setting(9143, integer(1, 65535))
+    port: int = setting(0, _PORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -314,7 +314,7 @@ class Config:
     pop3: Pop3Config | None = None
     lmtp: LmtpConfig | None = None
     api: ApiConfig | None = None
-    metrics: MetricsConfig | None = None
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
     garbage: GarbageConfig | None = None
     journal: JournalConfig | None = None
     quota: QuotaConfig = field(default_factory=QuotaConfig)

@@ -1,17 +1,38 @@
-"""The HTTP listeners: the API on a bounded site, and one for the metrics alone where that is configured."""
+"""The HTTP listeners: API and pages on a bounded site, and one for the metrics alone where that is configured."""
 
 from __future__ import annotations
 
 from typing import Any, Final
 
+from twisted.web.resource import Resource
+
 from lightmail.web.api import status
 from lightmail.web.api.application import make_resource
 from lightmail.web.api.services import ApiServices
 from lightmail.web.api.table import ENDPOINTS
-from lightmail.web.http import bounded_site
+from lightmail.web.http import BoundedRequest, bounded_site
+from lightmail.web.pages import application as pages
+from lightmail.web.pages import table
+from lightmail.web.pages.doorkeeper import Doorkeeper
 
 # Prometheus asks from one or two places, with one connection each.
 _SCRAPERS: Final = 20
+
+
+class _Root(Resource):
+    """Sends requests to the pages, which are `/` and what is below `/web/`, or to the API."""
+
+    isLeaf = True
+
+    def __init__(self, api: Any, web: Any) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self._api = api
+        self._web = web
+
+    def render(self, request: BoundedRequest) -> Any:
+        """Have one of the two answer."""
+        is_page = request.path == b"/" or request.path.startswith(b"/web/")
+        return (self._web if is_page and request.path.isascii() else self._api).render(request)
 
 
 def make_site(services: ApiServices, connections: int = 200) -> Any:
@@ -19,9 +40,17 @@ def make_site(services: ApiServices, connections: int = 200) -> Any:
 
     The metrics are on it unless they have a listener of their own.
     """
-    apart = status.METRICS if services.config.metrics is not None else ()
+    apart = status.METRICS if services.config.metrics.port else ()
     endpoints = [endpoint for endpoint in ENDPOINTS if endpoint not in apart]
-    return bounded_site(make_resource(endpoints, services), services.reactor, connections)
+    doorkeeper = Doorkeeper(
+        services.transactions,
+        services.authenticator,
+        services.hashing,
+        reactor=services.reactor,
+        trusted_networks=services.config.limits.trusted_networks,
+    )
+    web = pages.make_resource(table.VIEWS, table.menu, services, doorkeeper)
+    return bounded_site(_Root(make_resource(endpoints, services), web), services.reactor, connections)
 
 
 def make_metrics_site(services: ApiServices) -> Any:
