@@ -157,7 +157,7 @@ class BoundedRequest(Request):
 
 
 class BoundedSite(Site):
-    """The factory of connections; it knows what the bodies of all requests hold together."""
+    """The factory of connections. `room` is what the bodies of all requests together may still take, in octets."""
 
     noisy = False
     displayTracebacks = False
@@ -166,18 +166,18 @@ class BoundedSite(Site):
     def __init__(self, root: Any, reactor: Any) -> None:
         arguments: dict[str, Any] = {"requestFactory": BoundedRequest, "timeout": _REQUEST_SECONDS, "reactor": reactor}
         super().__init__(root, **arguments)  # type: ignore[no-untyped-call]
-        self._held = 0
+        self.room = _BODIES_OCTETS
 
     def hold(self, octets: int) -> bool:
         """Whether there is room for so much more of a body; then it is taken."""
-        if self._held + octets > _BODIES_OCTETS:
+        if octets > self.room:
             return False
-        self._held += octets
+        self.room -= octets
         return True
 
     def release(self, octets: int) -> None:
         """Give room back that `hold` has taken."""
-        self._held -= octets
+        self.room += octets
 
     def log(self, request: Any) -> None:
         """No line of twisted.web's own: the API logs its requests itself, and probes ask every few seconds."""
