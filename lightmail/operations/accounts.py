@@ -136,9 +136,7 @@ def _add_txn(cursor: Cursor, told: Events, actor: Actor, address: str, settings:
     return Changed(Account(account, uuid, address, settings.active, settings.quota_octets, settings.quota_messages))
 
 
-def _change_txn(
-    cursor: Cursor, told: Events, actor: Actor, account: AccountId, given: dict[str, Any]
-) -> Changed[None]:
+def _change_txn(cursor: Cursor, told: Events, actor: Actor, account: AccountId, given: dict[str, Any]) -> Changed[None]:
     held = hold_account_txn(cursor, actor, account)
     settings = _checked(replace(held.settings, **given))
     accounts.set_txn(cursor, account, settings)

@@ -1,6 +1,7 @@
 """Forgetting what nobody asks for any more: operation ids and wishes to end sessions after a day, delivery digests after
 a week, events, the progress of a verification that nobody took up again, and jobs that have ended after 30 days;
-and sessions of browsers a day after their end.
+sessions of browsers a day after their end; and webhook events two weeks after they were given up, or a month after
+anybody should have told of them.
 
 The collector does it where it runs (`jobs.garbage`); a server without one has `Housekeeping`.
 """
@@ -20,6 +21,8 @@ DELIVERIES_AGE_US: Final = 7 * _DAY_US
 EVENTS_AGE_US: Final = 30 * _DAY_US
 SESSION_ENDS_AGE_US: Final = _DAY_US
 WEB_SESSIONS_AGE_US: Final = _DAY_US
+WEBHOOK_FAILED_AGE_US: Final = 14 * _DAY_US
+WEBHOOK_WAITING_AGE_US: Final = 30 * _DAY_US
 PROGRESS_AGE_US: Final = 30 * _DAY_US
 JOBS_AGE_US: Final = 30 * _DAY_US
 # Jobs that note their progress so that they can be taken up; others go on for ever, or clean up themselves.
@@ -30,6 +33,8 @@ _AGES: Final = (
     ("events", EVENTS_AGE_US),
     ("session_ends", SESSION_ENDS_AGE_US),
     ("web_sessions", WEB_SESSIONS_AGE_US),
+    ("webhook failed", WEBHOOK_FAILED_AGE_US),
+    ("webhook waiting", WEBHOOK_WAITING_AGE_US),
 )
 # Small transactions: no writer waits long for one.
 _AT_ONCE: Final = 1000

@@ -78,6 +78,16 @@ _OLD: Final = {
         f"SELECT expires_at FROM web_sessions WHERE expires_at < {NOW_US} - %s ORDER BY expires_at LIMIT %s",  # noqa: S608
         "DELETE FROM web_sessions WHERE expires_at <= %s",
     ),
+    "webhook failed": (
+        f"SELECT failed_at FROM webhook_queue WHERE failed_at > 0 AND failed_at < {NOW_US} - %s"  # noqa: S608
+        " ORDER BY failed_at LIMIT %s",
+        "DELETE FROM webhook_queue WHERE failed_at > 0 AND failed_at <= %s",
+    ),
+    "webhook waiting": (
+        f"SELECT next_at FROM webhook_queue WHERE failed_at = 0 AND next_at < {NOW_US} - %s"  # noqa: S608
+        " ORDER BY next_at LIMIT %s",
+        "DELETE FROM webhook_queue WHERE failed_at = 0 AND next_at <= %s",
+    ),
     "session_ends": (
         f"SELECT requested_at FROM session_ends WHERE requested_at < {NOW_US} - %s ORDER BY requested_at LIMIT %s",  # noqa: S608
         "DELETE FROM session_ends WHERE requested_at <= %s",
@@ -86,7 +96,7 @@ _OLD: Final = {
 
 
 def forget_txn(cursor: Cursor, table: str, older_than_us: int, limit: int) -> int:
-    """Delete about `limit` rows of a table above an age, the oldest; how many. The tables are those of `_OLD`."""
+    """Delete about `limit` rows of a kind above an age, the oldest; how many. The kinds are those of `_OLD`."""
     find, delete = _OLD[table]
     cursor.execute(find, (older_than_us, limit))
     rows: Sequence[Row] = cursor.fetchall()
