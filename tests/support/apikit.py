@@ -30,6 +30,7 @@ from lightmail.web.api.services import ApiServices
 from lightmail.web.api.table import ENDPOINTS
 from lightmail.web.http import bounded_site
 from lightmail.web.readiness import Readiness
+from lightmail.web.server import make_site
 from lightmail.webhooks import Receiver
 from tests.support.actors import OPERATOR
 from tests.support.reactor import call, run
@@ -123,15 +124,19 @@ def serve_api(
     endpoints: Sequence[Endpoint] = ENDPOINTS,
     connections: int = 200,
     readiness: Readiness | None = None,
+    pages: bool = False,
     **changes: Any,
 ) -> Iterator[Api]:
-    """The API on a store, its objects in memory; `changes` are fields of its `Config`."""
+    """The API on a store, its objects in memory, with the web's pages if `pages`; `changes` are fields of `Config`."""
     config = Config(**{"storage": StorageConfig(driver="memory"), "api": ApiConfig(token=TOKEN), **changes})
     api = Api(_services(store, config, readiness or Readiness({}, reactor)), store)
     api.pools = [api.services.pool, api.services.hashing]
     for pool in api.pools:
         call(pool.start)
-    site = bounded_site(call(make_resource, endpoints, api.services), reactor, connections)
+    if pages:
+        site = call(make_site, api.services, connections)
+    else:
+        site = bounded_site(call(make_resource, endpoints, api.services), reactor, connections)
     listener = call(reactor.listenTCP, 0, site, 50, "127.0.0.1")
     api.port = listener.getHost().port
     try:

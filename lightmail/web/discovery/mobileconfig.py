@@ -12,31 +12,35 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import pkcs7
+from twisted.logger import Logger
 
-from lightmail.config import TlsConfig
+from lightmail.config import Config, TlsConfig
 from lightmail.errors import Cannot
-from lightmail.web.discovery.servers import Server, Servers
+from lightmail.threads import BoundedPool
+from lightmail.web.discovery.servers import Server, Servers, servers
+
+log = Logger()
 
 CONTENT_TYPE: Final = "application/x-apple-aspen-config"
 _OURS: Final = UUID("6f0c6c1e-8a2e-5d0b-9d50-3a5d1c2b7e11")
 _TYPES: Final = {"imap": "EmailTypeIMAP", "pop3": "EmailTypePOP"}
 
 
-def mobileconfig(servers: Servers, address: str, full_name: str = "") -> bytes:
+def mobileconfig(told: Servers, address: str, full_name: str = "") -> bytes:
     """The profile for `address`: IMAP, or POP3 where there is no IMAP. The device asks for the password.
 
     The same address has the same identifiers, so that a profile installed again replaces the one before.
     Raises Cannot where no server is to be read from.
     """
-    server = servers.first("imap") or servers.first("pop3")
+    server = told.first("imap") or told.first("pop3")
     if server is None:
         raise Cannot("There is no IMAP and no POP3 server to read mail from.")
     identifier = ".".join(reversed(address.rpartition("@")[2].split("."))) + ".mail"
     profile: dict[str, Any] = {
-        "PayloadContent": [_mail(servers, server, address, full_name, identifier)],
+        "PayloadContent": [_mail(told, server, address, full_name, identifier)],
         "PayloadDisplayName": f"Mail for {address}",
         "PayloadDescription": f"Sets up {address} in Mail.",
-        "PayloadOrganization": servers.name,
+        "PayloadOrganization": told.name,
         "PayloadIdentifier": identifier,
         "PayloadRemovalDisallowed": False,
         "PayloadType": "Configuration",
@@ -46,10 +50,10 @@ def mobileconfig(servers: Servers, address: str, full_name: str = "") -> bytes:
     return plistlib.dumps(profile)
 
 
-def _mail(servers: Servers, server: Server, address: str, full_name: str, identifier: str) -> dict[str, Any]:
-    outgoing = servers.outgoing
+def _mail(told: Servers, server: Server, address: str, full_name: str, identifier: str) -> dict[str, Any]:
+    outgoing = told.outgoing
     return {
-        "EmailAccountDescription": servers.name,
+        "EmailAccountDescription": told.name,
         "EmailAccountName": full_name or address,
         "EmailAccountType": _TYPES[server.protocol],
         "EmailAddress": address,
@@ -64,7 +68,7 @@ def _mail(servers: Servers, server: Server, address: str, full_name: str, identi
         "OutgoingMailServerUseSSL": True,
         "OutgoingMailServerUsername": address,
         "OutgoingPasswordSameAsIncomingPassword": True,
-        "PayloadDisplayName": servers.name,
+        "PayloadDisplayName": told.name,
         "PayloadIdentifier": f"{identifier}.account",
         "PayloadType": "com.apple.mail.managed",
         "PayloadUUID": _uuid("account", address),
@@ -74,6 +78,21 @@ def _mail(servers: Servers, server: Server, address: str, full_name: str, identi
 
 def _uuid(kind: str, address: str) -> str:
     return str(uuid5(_OURS, f"{kind} {address}")).upper()
+
+
+async def signed_if_possible(pool: BoundedPool, config: Config, address: str) -> bytes:
+    """The profile for `address`, signed in a thread of `pool` where `[tls]` has a certificate that can sign it.
+
+    Raises Cannot where no server is to be read from.
+    """
+    profile = mobileconfig(servers(config), address)
+    if config.tls is None:
+        return profile
+    try:
+        return await pool.run(signed, profile, config.tls)
+    except (OSError, ValueError) as error:
+        log.warn("profiles for Apple's devices are not signed: {why}", why=str(error))
+        return profile
 
 
 def signed(profile: bytes, tls: TlsConfig) -> bytes:

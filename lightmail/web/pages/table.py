@@ -1,0 +1,25 @@
+"""All pages: the families' tables, one after the other, and what the menu shows to whom."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from lightmail.operations.web_sessions import SignedIn
+from lightmail.web.pages import client_settings, home, myself, signing
+from lightmail.web.pages.views import View
+
+VIEWS: Final[tuple[View, ...]] = (
+    *home.VIEWS,
+    *signing.VIEWS,
+    *myself.VIEWS,
+    *client_settings.VIEWS,
+)
+
+
+def menu(who: SignedIn | None) -> tuple[tuple[str, str], ...]:
+    """The pages to choose from, each with its name and address."""
+    if who is None:
+        return ()
+    if who.administrator is None:
+        return (("Client settings", "/web/client-settings"),)
+    return (("Overview", "/web/"), ("Your sign-in", "/web/myself"))
