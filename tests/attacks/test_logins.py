@@ -14,6 +14,7 @@ from lightmail.auth.lanes import Lanes
 from lightmail.config import ImapConfig, Pop3Config
 from lightmail.errors import Unavailable
 from lightmail.operations.accounts import Change, change_account
+from lightmail.operations.app_passwords import add_app_password
 from tests.attacks.guessing import Flood, under_attack
 from tests.integration.servers import MailServer
 from tests.support.actors import OPERATOR
@@ -115,7 +116,7 @@ def test_work_of_one_host_waits_for_that_host_only() -> None:
 # What tells names apart: nothing
 
 NAMES = {"right": ADA, "unknown": "nobody@example.org", "inactive": "gone@example.org", "elsewhere": "x@example.com"}
-PASSWORDS = {"wrong": b"guess", "empty": b'""', "long": b"x" * 1000}
+PASSWORDS = {"wrong": b"guess", "empty": b'""', "long": b"x" * 1000, "of an app": b"abcde-fghij-kmnpq-rstuv"}
 
 
 class Watched:
@@ -147,6 +148,9 @@ def opened(world: ImapWorld | Mailroom) -> Iterator[ImapWorld | Mailroom]:
     try:
         for name in ("right", "inactive"):
             world.add_account(NAMES[name], "secret")
+        for name in ("right", "inactive"):
+            owner = world.account(NAMES[name]).id
+            run(add_app_password(world.transactions, OPERATOR, owner, "phone"))
         inactive = world.account(NAMES["inactive"]).id
         run(change_account(world.transactions, OPERATOR, inactive, Change(active=False)))
         yield world
@@ -193,7 +197,8 @@ def test_names_are_answered_alike_after_the_same_work(tmp_path: Path, protocol: 
                 seen[kind, password] = (answer, work_between(before, watched.work()))
     for password in PASSWORDS.values():
         assert len({str(seen[kind, password]) for kind in NAMES}) == 1, seen
-    assert seen["unknown", b"guess"][1] == ({"login": 1}, 1)
+    for password in (b"guess", PASSWORDS["of an app"]):
+        assert seen["unknown", password][1] == ({"login": 1}, 1)
 
 
 def test_a_recipient_that_is_unknown_costs_what_a_known_one_costs(tmp_path: Path) -> None:
