@@ -1,0 +1,473 @@
+"""Events: what is committed is told, once it can be, signed and in order; what is not committed is not."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from twisted.internet import reactor as installed_reactor
+
+from lightmail.errors import NoSuchQueuedEvent, OverQuota, Unavailable
+from lightmail.jobs.webhooks import BATCH, DELAYS_SECONDS, Webhooks
+from lightmail.mime.fields import Fields
+from lightmail.model import EVENT_KINDS, Account, AccountId, StoredBlob
+from lightmail.operations import accounts, quotas, webhooks
+from lightmail.operations.accounts import Change
+from lightmail.operations.deliver import Delivered, Duplicate, Recipient, deliver
+from lightmail.operations.events import Events, new_id
+from lightmail.operations.housekeeping import WEBHOOK_FAILED_AGE_US, WEBHOOK_WAITING_AGE_US, forget
+from lightmail.operations.outcome import Changed
+from lightmail.store import webhooks as stored
+from lightmail.store.cursor import Cursor
+from lightmail.store.webhooks import Claimed, Event, Queued, Repeat
+from lightmail.webhooks import Receiver
+from tests.support.actors import OPERATOR
+from tests.support.hookkit import Ear, Told, receiver
+from tests.support.reactor import call, run
+from tests.support.storekit import BACKENDS, NOW_US, Store, blob, fresh_config, open_store, together
+
+reactor: Any = installed_reactor
+
+NO_ACCOUNTS = [kind for kind in EVENT_KINDS if not kind.startswith("account.")]
+
+
+@pytest.fixture(scope="module", params=BACKENDS)
+def opened(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with fresh_config(request.param, tmp_path_factory.mktemp("rows")) as config, open_store(config) as store:
+        yield store
+
+
+@pytest.fixture
+def store(opened: Store) -> Iterator[Store]:
+    """A store that tells of all but accounts, which these tests add as they need them; its queue is empty."""
+    opened.execute("DELETE FROM webhook_queue")
+    opened.tx.events.want(NO_ACCOUNTS)
+    yield opened
+    opened.tx.events.want(())
+
+
+@pytest.fixture
+def deaf(store: Store) -> Store:
+    """The store, while nobody wants to hear of anything."""
+    store.tx.events.want(())
+    return store
+
+
+def place(store: Store, account: Account, given: str | None = None) -> Recipient:
+    return Recipient(account, store.mailbox(account).id, given or account.address)
+
+
+def mail(octets: int = 1000, header: bytes = b"Subject: x\r\n\r\n") -> StoredBlob:
+    """A blob whose header can be read."""
+    made = blob(octets, header)
+    return replace(made, rendering=replace(made.rendering, header_fields=Fields(header).pack()))
+
+
+def queued(store: Store) -> list[Queued]:
+    return run(store.database.read("test", stored.list_txn, 0, 1000))
+
+
+def payloads(store: Store) -> list[dict[str, Any]]:
+    """What the rows would tell, the oldest first."""
+    return [json.loads(row[0]) for row in store.rows("SELECT payload FROM webhook_queue ORDER BY id")]
+
+
+def put(store: Store, *about: int | None) -> list[bytes]:
+    """Queue events, each about an account."""
+    made = [
+        Event(new_id(), "account.change", None if n is None else AccountId(n), b'{"n":%d}' % (n or 0)) for n in about
+    ]
+    run(store.database.run("test", lambda cursor: cursor.script(stored.queue_statements(made))))
+    return [each.id for each in made]
+
+
+def claim(store: Store, most: int = 100, seconds: float = 60) -> list[Claimed]:
+    return run(webhooks.claim(store.database, most, seconds))
+
+
+def settle(
+    store: Store, arrived: list[int], failed: list[Repeat] | None = None, untried: list[int] | None = None
+) -> None:
+    run(webhooks.settle(store.database, arrived, failed or [], untried or []))
+
+
+# --- what is told ---
+
+
+def test_a_delivery_is_told_with_all_that_names_it(store: Store) -> None:
+    account = store.account()
+    header = "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= aus Köln\r\n\r\n".encode()
+    message = mail(1234, header)
+    to = place(store, account, "Tag+x@example.org")
+    (outcome,) = run(deliver(store.tx, message, "böb@example.net", b"1" * 32, [to], NOW_US))
+    assert isinstance(outcome, Delivered)
+    [(message_id, mailbox, object_id)] = store.rows(
+        "SELECT id, mailbox, object FROM messages WHERE mailbox = %s AND uid = %s", to.mailbox, outcome.uid
+    )
+    (event,) = claim(store)
+    assert (event.kind, event.account, event.message) == ("message.delivered", account.id, message_id)
+    assert json.loads(event.payload) == {
+        "event": "message.delivered",
+        "timestamp": "2023-11-14T22:13:20.000000Z",
+        "protocol": "lmtp",
+        "account_id": account.id,
+        "message_id": None,
+        "mailbox_id": mailbox,
+        "uid": outcome.uid,
+        "object_id": object_id,
+        "object_key": message.key,
+        "sender": "böb@example.net",
+        "recipient": "Tag+x@example.org",
+        "subject": "Grüße aus Köln",
+        "size": 1234,
+    }
+
+
+def test_each_copy_is_told_and_no_refusal_or_repetition(store: Store) -> None:
+    first, full, second = store.account(), store.account(quota_messages=1), store.account()
+    store.fill(full, "INBOX", [()])
+    places = [place(store, each) for each in (first, full, second)]
+    outcomes = run(deliver(store.tx, mail(), "s", b"2" * 32, places, NOW_US))
+    assert [type(outcome) for outcome in outcomes] == [Delivered, OverQuota, Delivered]
+    again = run(deliver(store.tx, mail(), "s", b"2" * 32, places, NOW_US))
+    assert [type(outcome) for outcome in again] == [Duplicate, OverQuota, Duplicate]
+    told = [(event.kind, event.account) for event in queued(store)]
+    assert sorted(told, key=str) == sorted(
+        [
+            ("message.delivered", first.id),
+            ("message.delivered", second.id),
+            ("quota.exceeded", full.id),
+        ],
+        key=str,
+    )
+
+
+def test_deliveries_that_share_a_transaction_are_each_told(store: Store) -> None:
+    owners = [store.account() for _ in range(12)]
+    places = [place(store, owner) for owner in owners]
+    together(*(deliver(store.tx, mail(), "s", None, [each], NOW_US) for each in places))
+    events = claim(store)
+    assert Counter(event.account for event in events) == Counter(owner.id for owner in owners)
+    where = {row[0]: row[1] for row in store.rows("SELECT id, account FROM messages")}
+    assert all(event.message is not None and where[event.message] == event.account for event in events)
+
+
+def test_what_is_rolled_back_is_not_told(store: Store) -> None:
+    def fail(cursor: Cursor) -> Changed[None]:
+        cursor.script(store.tx.events.statements("quota.warning", AccountId(1), {}))
+        raise Unavailable
+
+    with pytest.raises(Unavailable):
+        run(store.tx.commit("test", fail, account=None))
+    assert queued(store) == []
+
+
+def test_nothing_is_queued_for_nobody(deaf: Store) -> None:
+    account = deaf.account()
+    run(deliver(deaf.tx, mail(), "s", None, [place(deaf, account)], NOW_US))
+    run(accounts.change_account(deaf.tx, OPERATOR, account.id, Change(active=False)))
+    assert queued(deaf) == []
+
+
+def test_a_delivery_costs_no_further_round_trip(store: Store) -> None:
+    account = store.account()
+    costs = []
+    for kinds in ((), NO_ACCOUNTS):
+        store.tx.events.want(kinds)
+        before = store.trips("deliver")
+        run(deliver(store.tx, mail(), "s", None, [place(store, account)], NOW_US))
+        costs.append(store.trips("deliver") - before)
+    statements = 0 if store.database.dialect == "mysql" else 1  # SQLite counts statements
+    assert costs[1] - costs[0] == statements
+    assert len(queued(store)) == 1
+
+
+def test_an_account_is_told_of_from_its_beginning_to_its_end(store: Store) -> None:
+    store.tx.events.want(EVENT_KINDS)
+    added = run(accounts.add_account(store.tx, OPERATOR, "told@example.org", "hash", 5000))
+    run(accounts.change_account(store.tx, OPERATOR, added.id, Change(password_hash="other", active=False)))
+    run(accounts.delete_account(store.tx, OPERATOR, added.id))
+    told = payloads(store)
+    common = {"account_id": added.id, "address": "told@example.org", "actor": "operator"}
+    settings = {"quota_octets": 5000, "quota_messages": 0}
+    assert [{key: value for key, value in each.items() if key != "timestamp"} for each in told] == [
+        {"event": "account.add", **common, **settings, "active": True},
+        {"event": "account.change", **common, **settings, "active": False, "changed": ["active", "password"]},
+        {"event": "account.delete", **common},
+    ]
+    assert "hash" not in json.dumps(told)
+    assert "other" not in json.dumps(told)
+
+
+def test_a_full_account_is_told_once(store: Store) -> None:
+    full = store.account(quota_octets=500)
+    for _ in range(3):
+        run(deliver(store.tx, mail(1000), "s", None, [place(store, full)], NOW_US))
+        run(quotas.refused(store.tx, "append", [full.id]))
+    assert [(each["event"], each["account_id"], each["quota_octets"]) for each in payloads(store)] == [
+        ("quota.exceeded", full.id, 500)
+    ]
+
+
+def test_while_too_many_wait_new_ones_are_dropped_and_mail_is_not(store: Store) -> None:
+    store.tx.events.full = True
+    try:
+        account = store.account()
+        (outcome,) = run(deliver(store.tx, mail(), "s", None, [place(store, account)], NOW_US))
+    finally:
+        store.tx.events.full = False
+    assert isinstance(outcome, Delivered)
+    assert queued(store) == []
+
+
+# --- claims ---
+
+
+def test_events_are_claimed_in_order_and_once(store: Store) -> None:
+    ids = put(store, 1, 2, 3, None, 1)
+    assert [event.event_id for event in claim(store, 2)] == ids[:2]
+    # The last one is about an account of which some process tells just now.
+    assert [event.event_id for event in claim(store)] == ids[2:4]
+    assert claim(store) == []
+
+
+def test_a_claim_runs_out(store: Store) -> None:
+    ids = put(store, 1, 1)
+    claim(store, seconds=-1)
+    assert [event.event_id for event in claim(store)] == ids
+
+
+def test_no_event_is_claimed_twice_and_no_account_by_two(store: Store) -> None:
+    chance = random.Random(5)
+    ids = put(store, *(chance.randrange(20) for _ in range(300)))
+    seen: list[bytes] = []
+    while len(seen) < len(ids):
+        claims = together(*(webhooks.claim(store.database, 40, 60) for _ in range(4)))
+        for number, mine in enumerate(claims):
+            assert isinstance(mine, list)
+            others = {event.account for each in claims[:number] + claims[number + 1 :] for event in each}  # type: ignore[union-attr]
+            assert not others & {event.account for event in mine}
+        found = [event for mine in claims for event in mine]  # type: ignore[union-attr]
+        assert found
+        seen += [event.event_id for event in found]
+        settle(store, [event.id for event in found])
+    assert sorted(seen) == sorted(ids)
+    assert queued(store) == []
+
+
+def test_what_failed_comes_again_later_and_is_given_up_at_last(store: Store) -> None:
+    put(store, 1, 2)
+    first, second = claim(store)
+    settle(store, [], [Repeat(first.id, 1, "it answered 500", 3_600_000_000)], [second.id])
+    waiting, free = queued(store)
+    assert (waiting.attempts, waiting.last_error, waiting.failed_us) == (1, "it answered 500", 0)
+    assert waiting.next_us > free.next_us + 3_000_000_000
+    assert [event.id for event in claim(store)] == [second.id]
+    settle(store, [second.id], [Repeat(first.id, 10, "it answered 500", None)])
+    (given_up,) = queued(store)
+    assert given_up.failed_us > 0
+    assert claim(store) == []
+    assert run(store.database.read("test", stored.count_txn, 100)) == (0, 1)
+
+
+def test_what_was_given_up_can_be_tried_again(store: Store) -> None:
+    put(store, 1, 2, 3)
+    events = claim(store)
+    settle(store, [], [Repeat(event.id, 10, "x", None) for event in events])
+    assert run(webhooks.retry(store.tx, OPERATOR, [events[1].id])) == 1
+    assert [event.attempts for event in claim(store)] == [0]
+    # One that is being told of cannot be tried at the same time.
+    with pytest.raises(NoSuchQueuedEvent):
+        run(webhooks.retry(store.tx, OPERATOR, [events[1].id]))
+    with pytest.raises(NoSuchQueuedEvent):
+        run(webhooks.retry(store.tx, OPERATOR, [events[2].id + 1000]))
+    assert run(webhooks.retry_failed(store.tx, OPERATOR)) == 2
+    assert run(webhooks.retry_failed(store.tx, OPERATOR)) == 0
+    assert len(claim(store)) == 2
+    logged = store.rows("SELECT detail FROM audit_log WHERE action = %s ORDER BY id", b"webhook.retry")
+    assert [json.loads(row[0])["events"] for row in logged] == [1, 2]
+
+
+def test_the_queue_is_listed_by_page(store: Store) -> None:
+    put(store, 1, 2, 3)
+    first = claim(store, 1)
+    settle(store, [], [Repeat(first[0].id, 10, "x", None)])
+    read = store.database.read
+    assert [each.id for each in run(read("test", stored.list_txn, 0, 10, True))] == [first[0].id]
+    waiting = run(read("test", stored.list_txn, 0, 10, False))
+    assert [each.account for each in waiting] == [2, 3]
+    assert run(read("test", stored.list_txn, waiting[0].id, 1)) == waiting[1:]
+    assert run(read("test", stored.list_txn, 0, 1, None, 2)) == waiting[1:]
+
+
+def test_old_events_are_forgotten(store: Store) -> None:
+    put(store, 1, 2, 3)
+    given_up, forgotten, _ = claim(store)
+    settle(store, [], [Repeat(given_up.id, 10, "x", None), Repeat(forgotten.id, 10, "x", None)])
+    age = "UPDATE webhook_queue SET failed_at = failed_at - %s WHERE id = %s"
+    store.execute(age, WEBHOOK_FAILED_AGE_US + 1, forgotten.id)
+    run(forget(store.database))
+    assert [event.account for event in queued(store)] == [1, 3]
+    store.execute("UPDATE webhook_queue SET next_at = next_at - %s WHERE failed_at = 0", WEBHOOK_WAITING_AGE_US + 1)
+    run(forget(store.database))
+    assert [event.account for event in queued(store)] == [1]
+
+
+# --- telling ---
+
+
+@contextmanager
+def telling(store: Store, ear: Ear, **changes: Any) -> Iterator[Webhooks]:
+    """A process that tells; it does not go round by itself."""
+    there = call(Receiver, ear.config(**changes), reactor)
+    made = call(lambda: Webhooks(store.database, Events(), there, reactor=reactor))
+    try:
+        yield made
+    finally:
+        run(there.close())
+
+
+def test_events_arrive_in_the_order_of_each_account(store: Store) -> None:
+    chance = random.Random(7)
+    about = [chance.randrange(1, 9) for _ in range(2 * BATCH + 9)]
+    ids = [f"evt_{each.hex()}" for each in put(store, *about)]
+    with receiver() as ear, telling(store, ear) as one, telling(store, ear) as other:
+        while queued(store):
+            results = together(one.look(), other.look())
+            assert all(isinstance(each, int) for each in results), results
+    assert sorted(told.id for told in ear.told) == sorted(ids)
+    for account in set(about):
+        wanted = [each for each, n in zip(ids, about, strict=True) if n == account]
+        assert [told.id for told in ear.told if told.event["n"] == account] == wanted
+
+
+def test_an_event_that_fails_holds_up_no_other(store: Store) -> None:
+    ids = [f"evt_{each.hex()}" for each in put(store, 1, 1, 2)]
+    with receiver(answer=lambda told: 400 if told.id == ids[0] else 204) as ear, telling(store, ear) as one:
+        assert run(one.look()) == 2
+        (left,) = queued(store)
+        assert (left.attempts, left.last_error) == (1, "it answered 400")
+        assert run(one.look()) == 0
+        store.execute("UPDATE webhook_queue SET next_at = 0")
+        ear.answer = lambda told: 204
+        assert run(one.look()) == 1
+    assert [told.id for told in ear.told].count(ids[0]) == 2
+    assert len({told.event["n"] for told in ear.told if told.id == ids[0]}) == 1
+
+
+def test_a_receiver_that_is_down_is_asked_with_one_event_at_a_time(store: Store) -> None:
+    put(store, *range(1, 30))
+    with receiver(answer=lambda told: 503) as ear, telling(store, ear) as one:
+        ear.headers["Retry-After"] = "1"
+        run(one.look())
+        asked = len(ear.told)
+        assert asked < 29, "those that had not been asked yet are left alone"
+        for _ in range(3):
+            run(one.look())
+        assert len(ear.told) == asked + 3
+        ear.answer = lambda told: 204
+        assert run(one.look()) == 1
+        assert run(one.look()) == 29 - asked - 4
+    assert len(queued(store)) == asked + 3
+
+
+def test_an_event_is_given_up_after_the_last_attempt(store: Store) -> None:
+    put(store, 1)
+    with receiver(answer=lambda told: 500) as ear, telling(store, ear) as one:
+        for _ in range(len(DELAYS_SECONDS) + 3):
+            run(one.look())
+            store.execute("UPDATE webhook_queue SET next_at = 0")
+    assert len(ear.told) == len(DELAYS_SECONDS) + 1
+    (given_up,) = queued(store)
+    assert given_up.failed_us > 0
+
+
+def test_delays_grow_and_are_never_all_the_same(store: Store) -> None:
+    put(store, *range(1, 9))
+    with receiver(answer=lambda told: 500) as ear, telling(store, ear) as one:
+        run(one.look())
+    again = sorted(event.next_us - event.created_us for event in queued(store))
+    assert again[0] >= 5_000_000
+    assert again[-1] < 30_000_000
+    assert len(set(again)) == 8
+
+
+def test_what_was_told_before_a_crash_is_told_again_under_the_same_id(store: Store) -> None:
+    """The receiver took it, and the process was gone before it could note that: at least once, never less."""
+    put(store, 1)
+
+    with receiver() as ear:
+        with telling(store, ear) as one:
+            (event,) = claim(store, seconds=-1)
+            run(_send(one, event))
+        with telling(store, ear) as another:
+            assert run(another.look()) == 1
+    assert [told.id for told in ear.told] == [f"evt_{event.event_id.hex()}"] * 2
+    assert queued(store) == []
+
+
+async def _send(one: Webhooks, event: Claimed) -> None:
+    sender = one._receiver.sender
+    assert sender is not None
+    assert (await sender.send(event.event_id, event.payload)).arrived
+
+
+def test_a_server_that_stops_leaves_no_event_claimed(store: Store) -> None:
+    put(store, *range(1, 20))
+    with receiver(answer=lambda told: None) as ear, telling(store, ear) as one:
+        call(one.startService)
+        ear.wait(1)
+        run(_stopped(one))
+        assert [event.attempts for event in queued(store)] == [0] * 19
+        assert len(claim(store)) == 19
+
+
+async def _stopped(service: Webhooks) -> None:
+    stopping = service.stopService()
+    if stopping is not None:
+        await stopping
+
+
+def test_another_receiver_is_told_from_the_next_round_on(store: Store) -> None:
+    put(store, 1)
+    with receiver() as old, receiver() as new:
+        there = call(Receiver, replace(old.config(), enabled=False), reactor)
+        events = Events()
+        one = call(lambda: Webhooks(store.database, events, there, reactor=reactor))
+        call(one.startService)
+        assert events.statements("account.add", None, {}) == []
+        run(there.reconfigure(new.config(events=("account.add",))))
+        assert events.statements("account.add", None, {}) != []
+        assert events.statements("account.change", None, {}) == []
+        new.wait(1)
+        run(_stopped(one))
+        run(there.close())
+        assert old.told == []
+
+
+def test_a_queue_that_is_too_long_takes_no_more(store: Store) -> None:
+    put(store, *range(1, 12))
+    with receiver(answer=lambda told: 500) as ear:
+        there = call(Receiver, ear.config(queue_events=10), reactor)
+        events = Events()
+        one = call(lambda: Webhooks(store.database, events, there, reactor=reactor))
+        run(one.look())
+        assert events.full
+        assert events.statements("account.add", None, {}) == []
+        run(there.close())
+
+
+def test_told_is_what_the_database_knows_of_the_message(store: Store) -> None:
+    account = store.account()
+    run(deliver(store.tx, mail(), "s", None, [place(store, account)], NOW_US))
+    with receiver() as ear, telling(store, ear) as one:
+        run(one.look())
+    (told,) = [each for each in ear.told if each.event["event"] == "message.delivered"]
+    assert isinstance(told, Told)
+    assert told.event["message_id"] == store.count("SELECT id FROM messages WHERE account = %s", account.id)
