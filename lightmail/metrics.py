@@ -27,7 +27,7 @@ from prometheus_client.registry import Collector
 from lightmail import __version__
 
 # When each series began, which is as many series again, and Prometheus's text format has no use for it.
-disable_created_metrics()
+disable_created_metrics()  # type: ignore[no-untyped-call]
 
 # A registry of our own: what other libraries put into the global one is none of our business.
 REGISTRY: Final = CollectorRegistry()

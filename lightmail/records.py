@@ -107,8 +107,8 @@ def _read_json(line: str) -> Record | None:
         return None  # cut off, or no line of ours
 
 
-def file_blocks(paths: Sequence[str], octets: int) -> Iterator[list[str]]:
-    """Blocks of whole lines of files, newest first, up to `octets` in all.
+def file_blocks(paths: Sequence[str], octets: int, at_once: int = BLOCK_OCTETS) -> Iterator[list[str]]:
+    """Blocks of whole lines of files, newest first, up to `octets` in all, `at_once` a block.
 
     The `paths` are newest first, too: a log and what logrotate has made of it; one that is not there is passed over.
     """
@@ -119,7 +119,7 @@ def file_blocks(paths: Sequence[str], octets: int) -> Iterator[list[str]]:
         except OSError:
             continue
         try:
-            for block, size in _blocks_of(descriptor):
+            for block, size in _blocks_of(descriptor, at_once):
                 yield block
                 left -= size
                 if left <= 0:
@@ -128,12 +128,12 @@ def file_blocks(paths: Sequence[str], octets: int) -> Iterator[list[str]]:
             os.close(descriptor)
 
 
-def _blocks_of(descriptor: int) -> Iterator[tuple[list[str], int]]:
+def _blocks_of(descriptor: int, at_once: int) -> Iterator[tuple[list[str], int]]:
     """Blocks of a file from its end, each with its octets."""
     position = os.fstat(descriptor).st_size
     rest = b""  # the end of a line whose beginning is further ahead
     while position > 0:
-        start = max(0, position - BLOCK_OCTETS)
+        start = max(0, position - at_once)
         data = os.pread(descriptor, position - start, start) + rest
         size, position = position - start, start
         rest, _, whole = data.partition(b"\n") if start else (b"", b"", data)
@@ -178,7 +178,8 @@ class _Word:
     """A text as records have it, in text or in JSON, whatever its case, and not inside of something longer."""
 
     def __init__(self, text: str, before: str, after: str) -> None:
-        self._forms = sorted({form.lower() for form in (text, json.dumps(text)[1:-1])})
+        cases = {text, text.lower(), text.upper()}  # what JSON escapes has a case that nobody can fold
+        self._forms = sorted({form.lower() for case in cases for form in (case, json.dumps(case)[1:-1])})
         some = "|".join(map(re.escape, self._forms))
         self._pattern = re.compile(f"(?<![{before}])(?:{some})(?![{after}])")
 
