@@ -24,6 +24,7 @@ from lightmail.app.listeners import HTTP, Listeners
 from lightmail.app.opening import check_or_wait, compare_epochs
 from lightmail.app.operating import reloading_part, sessions_part
 from lightmail.app.privileges import drop, prepare_directory
+from lightmail.app.ready import readiness
 from lightmail.app.reloading import Reloading
 from lightmail.app.watchdog import Watchdog
 from lightmail.app.webhooks import webhooks_part
@@ -64,7 +65,6 @@ from lightmail.pop3.factory import Pop3Factory
 from lightmail.pop3.services import Pop3Services
 from lightmail.stalls import StallMeter
 from lightmail.store import credentials
-from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
 from lightmail.web.readiness import Readiness
@@ -147,12 +147,6 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> Backends
 
     process = this_process()
 
-    async def ask_database() -> None:
-        await database.read("ready", _ask_txn)
-
-    async def ask_objects() -> None:
-        await pool.run(store.size, "meta/probe")
-
     return Backends(
         database=database,
         transactions=transactions,
@@ -168,7 +162,7 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> Backends
         spools=spools,
         hashing=hashing,
         authenticator=_authenticator(config, hashing, database, reactor),
-        readiness=Readiness({"database": ask_database, "objects": ask_objects}, reactor),
+        readiness=readiness(database, store, pool, reactor),
         process=process,
         desk=Desk(process.id),
         receiver=Receiver(config.webhook, reactor),
@@ -322,11 +316,6 @@ async def _open_listeners(
         await listeners.close()
 
     await parts.start(Part("listeners", start, stop, drain_seconds + _MARGIN_SECONDS))
-
-
-def _ask_txn(cursor: Cursor) -> None:
-    cursor.execute("SELECT 1")
-    cursor.fetchall()
 
 
 def _pool_part(pool: BoundedPool) -> Part:

@@ -90,8 +90,10 @@ class Listeners:
             self._doors.append(_Door("lmtp", where, bound))
         if config.lmtp is not None and config.lmtp.port:
             self._tcp("lmtp", "port", config.lmtp.bind, config.lmtp.port)
-        if config.api is not None:
+        if config.api is not None and config.api.port:
             self._tcp("api", "port", config.api.bind, config.api.port)
+        if config.api is not None and config.api.ssl_port:
+            self._tcp("api", "ssl_port", config.api.bind, config.api.ssl_port, tls=True)
         if config.metrics.port:
             self._tcp("metrics", "port", config.metrics.bind, config.metrics.port)
 

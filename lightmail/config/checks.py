@@ -9,7 +9,7 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from lightmail.config.sections import Config
@@ -53,21 +53,24 @@ def _check_storage(config: Config) -> None:
 def _check_listeners(config: Config) -> None:
     if config.lmtp is not None and not config.lmtp.socket and not config.lmtp.port:
         raise ConfigError("[lmtp] socket or port is missing; give one of them, or remove the section")
-    for name, service in (("imap", config.imap), ("pop3", config.pop3)):
+    for name, service in (("imap", config.imap), ("pop3", config.pop3), ("api", config.api)):
         if service is not None and not service.port and not service.ssl_port:
             raise ConfigError(f"[{name}] port and ssl_port are both 0; give one of them, or remove the section")
 
 
+def _tls_ports(config: Config) -> Iterator[tuple[str, int]]:
+    for name, service in (("imap", config.imap), ("pop3", config.pop3), ("api", config.api)):
+        if service is not None:
+            yield name, service.ssl_port
+
+
 def _check_tls(config: Config) -> None:
     for name, service in (("imap", config.imap), ("pop3", config.pop3)):
-        if service is None or config.tls is not None:
-            continue
-        if service.tls_only:
+        if service is not None and service.tls_only and config.tls is None:
             raise ConfigError(f"[{name}] tls_only needs [tls] cert and key; add them")
-        if service.ssl_port:
-            raise ConfigError(
-                f"[{name}] ssl_port = {service.ssl_port} needs [tls] cert and key; add them, or set ssl_port = 0"
-            )
+    for name, port in _tls_ports(config):
+        if port and config.tls is None:
+            raise ConfigError(f"[{name}] ssl_port = {port} needs [tls] cert and key; add them, or set ssl_port = 0")
     for key in ("cert", "key"):
         if config.tls is not None and not getattr(config.tls, key):
             raise ConfigError(f"[tls] {key} is missing; name the PEM file")

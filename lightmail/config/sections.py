@@ -169,14 +169,15 @@ class LmtpConfig:
 
 @dataclass(frozen=True, slots=True)
 class ApiConfig:
-    """``[api]``: the HTTP listener. /health, /ready and /metrics need no token.
+    """``[api]``: the HTTP listener, with TLS on ``ssl_port`` (0: none). /health, /ready and /metrics need no token.
 
-    ``jobs_at_once`` is how many jobs of administrators this server runs, 0: it leaves them to others; they read and write
-    files below ``job_directory`` only, none where that is empty.
+    ``jobs_at_once`` is how many jobs of administrators this server runs, 0: it leaves them to others; they read and
+    write files below ``job_directory`` only, none where that is empty.
     """
 
     bind: str = setting("127.0.0.1", address)
     port: int = setting(8080, _PORT)
+    ssl_port: int = setting(0, _PORT)
     token: str = setting("", any_text, secret=True, live=True)
     job_directory: str = setting("", any_text)
     jobs_at_once: int = setting(2, integer(0, 16))

@@ -14,6 +14,7 @@ from typing import Final
 
 from lightmail.app.doctor.checks import Check, bad, good, warning
 from lightmail.config import Config, LmtpConfig
+from lightmail.peers import is_loopback
 
 _ANSWER_SECONDS: Final = 5.0
 _OURS: Final = b"LightMail"
@@ -32,6 +33,11 @@ def look(config: Config) -> Iterator[Check]:
         yield _port("[lmtp] port", config.lmtp.bind, config.lmtp.port, tls=False)
     if config.api is not None and config.api.port:
         yield _port("[api] port", config.api.bind, config.api.port, tls=False)
+        if not is_loopback(config.api.bind):
+            advice = "set [api] bind = 127.0.0.1, or port = 0 and an ssl_port"
+            yield warning("port", f"[api] bind = {config.api.bind}", "tokens come to it unencrypted", advice)
+    if config.api is not None and config.api.ssl_port:
+        yield _port("[api] ssl_port", config.api.bind, config.api.ssl_port, tls=True)
     if config.lmtp is not None and config.lmtp.socket:
         yield from _lmtp_socket(config.lmtp, config.lmtp.socket)
 
