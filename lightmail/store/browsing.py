@@ -250,11 +250,13 @@ _DELETED: Final = (
 _BY_UID: Final = "s.uid DESC"
 _BY_ID: Final = "s.id DESC"
 _BY_DELETION: Final = "s.deleted_at DESC, s.id DESC"
+# Of a slice the messages that have the text, and in any case the one that ends it where it is full.
 _TEXT: Final = (
-    "SELECT s.id, s.uid, s.mailbox, s.flags, s.octets, s.internaldate_us, s.deleted_at, s.object FROM ({slice}) s"
-    " JOIN renderings r ON r.object = s.object"
-    " WHERE (%s = 0 OR INSTR(r.from_text, %s) > 0) AND (%s = 0 OR INSTR(r.subject, %s) > 0)"
-    " ORDER BY {order} LIMIT %s"
+    "SELECT s.id, s.uid, s.mailbox, s.flags, s.octets, s.internaldate_us, s.deleted_at, s.object, s.place, r.object"  # noqa: S608
+    " FROM (SELECT s.*, ROW_NUMBER() OVER (ORDER BY {order}) AS place FROM ({slice}) s) s"
+    " LEFT JOIN renderings r ON r.object = s.object"
+    " AND (%s = 0 OR INSTR(r.from_text, %s) > 0) AND (%s = 0 OR INSTR(r.subject, %s) > 0)"
+    f" WHERE r.object IS NOT NULL OR s.place = {SLICE} ORDER BY s.place LIMIT %s"
 )
 _TOTAL: Final = "SELECT COUNT(*) FROM messages WHERE mailbox = %s AND deleted_at + 0 = 0"
 
@@ -276,10 +278,6 @@ class _Listing:
             given += [int(bool(text)), text.casefold().encode("utf-8", "replace")]
         sql = _TEXT.replace("{slice}", self.sql).replace("{order}", self.order)
         return sql, (*self.params, SLICE, 0, *given, limit)
-
-    def last(self) -> Statement:
-        """The statement for the message at the end of a full slice; it finds none where the slice is not full."""
-        return self.sql, (*self.params, 1, SLICE - 1)
 
     def place(self, row: Row) -> Place:
         return row[6], row[1] if self.order == _BY_UID else row[0]
@@ -312,17 +310,15 @@ def messages_txn(
     next one.
     """
     listing = _listing(account, mailbox, wanted, after)
-    if not wanted.by_text:
-        cursor.execute(*listing.page(limit + 1, offset))
-        rows = list(cursor.fetchall())
-        beyond: Sequence[Row] = ()
-    else:
-        found, last = cursor.script([listing.text(wanted, limit + 1), listing.last()])
-        rows, beyond = list(found.rows), last.rows
-    more = len(rows) > limit
-    del rows[limit:]
-    end = rows[-1] if more else next(iter(beyond), None)
-    return Found(_listed(cursor, rows), None if end is None else listing.place(end))
+    cursor.execute(*(listing.text(wanted, limit + 1) if wanted.by_text else listing.page(limit + 1, offset)))
+    rows = list(cursor.fetchall())
+    shown = [row[:8] for row in rows[:limit] if not wanted.by_text or row[9] is not None]
+    end = None
+    if len(rows) > limit:
+        end = listing.place(rows[limit - 1])
+    elif wanted.by_text and rows and rows[-1][8] == SLICE:
+        end = listing.place(rows[-1])
+    return Found(_listed(cursor, shown), end)
 
 
 def total_txn(cursor: Cursor, mailbox: MailboxId) -> int:
