@@ -1,4 +1,5 @@
-"""Object keys: ``emails/<hh>/<uuidv7>.eml[.zst|.gz|.lz4]``; of what is derived, ``indexes/<hh>/<uuidv7>.index|.chunk``.
+"""Object keys: ``emails/<hh>/<uuidv7>.eml[.zst|.gz|.lz4]``; of what is derived, ``indexes/<hh>/<uuidv7>.index|.chunk``;
+of events, ``calendars/<uuidv7>.ics``.
 
 A key is fresh for every object and never derived from content or from anything a user typed. Its UUID (version 7,
 RFC 9562 section 5.7) begins with the moment of its birth, so keys of one ``hh`` list in time order; ``hh`` is two hex
@@ -20,6 +21,8 @@ INDEX_PREFIX: Final = "indexes"
 ROOT: Final = ".index"
 CHUNK: Final = ".chunk"
 INDEX_SUFFIXES: Final = (ROOT, CHUNK)
+CALENDAR_PREFIX: Final = "calendars"
+CALENDAR_SUFFIX: Final = ".ics"
 
 
 def new_key(codec: str, now_us: int) -> str:
@@ -32,12 +35,21 @@ def new_index_key(suffix: str, now_us: int) -> str:
     return _fresh(INDEX_PREFIX, suffix, now_us)
 
 
+def new_calendar_key(now_us: int) -> str:
+    """A fresh key for the text of an event, born at `now_us` (Unix microseconds UTC)."""
+    return f"{CALENDAR_PREFIX}/{_fresh_uuid(now_us)}{CALENDAR_SUFFIX}"
+
+
 def _fresh(prefix: str, suffix: str, now_us: int) -> str:
+    uuid = _fresh_uuid(now_us)
+    return f"{prefix}/{uuid[-2:]}/{uuid}{suffix}"
+
+
+def _fresh_uuid(now_us: int) -> str:
     milliseconds, microseconds = divmod(now_us, 1000)
     # RFC 9562 section 6.2, method 3: the 12 bits after the version carry the clock below the millisecond.
     digits = f"{milliseconds:012x}7{microseconds:03x}{_variant(os.urandom(8)):016x}"
-    uuid = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
-    return f"{prefix}/{digits[-2:]}/{uuid}{suffix}"
+    return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"
 
 
 def _variant(random: bytes) -> int:
@@ -87,3 +99,12 @@ def is_index_key(key: str) -> bool:
         return False
     name = stem(key)
     return any(key == f"{INDEX_PREFIX}/{name[-2:]}/{name}{suffix}" for suffix in INDEX_SUFFIXES)
+
+
+def is_calendar_key(key: str) -> bool:
+    """Whether it is a key as `new_calendar_key` makes them; what else lies below CALENDAR_PREFIX is not touched."""
+    try:
+        born_us(key)
+    except Corruption:
+        return False
+    return key == f"{CALENDAR_PREFIX}/{stem(key)}{CALENDAR_SUFFIX}"
