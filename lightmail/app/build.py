@@ -7,7 +7,7 @@ our own survive that. Parts stop in the opposite order: listeners, workers, noti
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from twisted.internet.defer import Deferred, DeferredList
@@ -74,6 +74,8 @@ log = Logger()
 
 # What parts need beyond the time that sessions are given to end.
 _MARGIN_SECONDS: Final = 5.0
+# How long requests that are being answered may take when the mail sessions have ended.
+_HTTP_SECONDS: Final = 5.0
 
 
 def make_service(config: Config, reloading: Reloading, reactor: Any) -> OrderedService:
@@ -311,11 +313,17 @@ async def _open_listeners(
     async def stop() -> None:
         readiness.stop()
         await listeners.close(keep=HTTP)  # which tells a balancer that we are stopping
-        ends = [factory.drain(drain_seconds) for name, factory in factories.items() if name not in HTTP]
-        await DeferredList([Deferred.fromCoroutine(end) for end in ends], consumeErrors=True)
+        await _drained([factory for name, factory in factories.items() if name not in HTTP], drain_seconds)
         await listeners.close()
+        await _drained([factory for name, factory in factories.items() if name in HTTP], _HTTP_SECONDS)
 
-    await parts.start(Part("listeners", start, stop, drain_seconds + _MARGIN_SECONDS))
+    await parts.start(Part("listeners", start, stop, drain_seconds + _HTTP_SECONDS + _MARGIN_SECONDS))
+
+
+async def _drained(factories: Sequence[Any], seconds: float) -> None:
+    """Return when the sessions of the factories have ended."""
+    ends = [Deferred.fromCoroutine(factory.drain(seconds)) for factory in factories]
+    await DeferredList(ends, consumeErrors=True)
 
 
 def _pool_part(pool: BoundedPool) -> Part:

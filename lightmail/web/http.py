@@ -7,9 +7,12 @@ multipart bodies are parsed before anybody has asked for them, and one octet a m
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 from io import BytesIO
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import WrappingFactory
@@ -37,6 +40,7 @@ class BoundedChannel(HTTPChannel):
     def connectionMade(self) -> None:
         """Expect the first request."""
         super().connectionMade()  # type: ignore[no-untyped-call]
+        self.site.channels.add(self)
         self._expect()
 
     def allContentReceived(self) -> None:
@@ -48,22 +52,31 @@ class BoundedChannel(HTTPChannel):
         """A request has been answered: expect the next one."""
         self._expect()
         super().requestDone(request)  # type: ignore[no-untyped-call]
+        if self.site.draining:
+            self.end()
+
+    def end(self) -> None:
+        """Close the connection unless a request is being answered; then that is the last one."""
+        if not self.requests:
+            self.loseConnection()  # type: ignore[no-untyped-call]
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Nothing more is expected."""
+        self.site.left(self)
         self._rest()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]
 
     def _expect(self) -> None:
         self._rest()
-        self._deadline = self.callLater(_REQUEST_SECONDS, self._too_slow)  # type: ignore[no-untyped-call]
+        self._deadline = self.callLater(_REQUEST_SECONDS, self.abort)  # type: ignore[no-untyped-call]
 
     def _rest(self) -> None:
         if self._deadline is not None and self._deadline.active():
             self._deadline.cancel()
         self._deadline = None
 
-    def _too_slow(self) -> None:
+    def abort(self) -> None:
+        """Cut the connection."""
         assert self.transport is not None
         self.transport.abortConnection()
 
@@ -157,7 +170,8 @@ class BoundedRequest(Request):
 
 
 class BoundedSite(Site):
-    """The factory of connections. `room` is what the bodies of all requests together may still take, in octets."""
+    """The factory of connections. `room` is what the bodies of all requests together may still take, in octets;
+    `channels` are the connections that are open, and once `draining`, each ends with the answer that is on its way."""
 
     noisy = False
     displayTracebacks = False
@@ -167,6 +181,29 @@ class BoundedSite(Site):
         arguments: dict[str, Any] = {"requestFactory": BoundedRequest, "timeout": _REQUEST_SECONDS, "reactor": reactor}
         super().__init__(root, **arguments)  # type: ignore[no-untyped-call]
         self.room = _BODIES_OCTETS
+        self.channels: set[BoundedChannel] = set()
+        self.draining = False
+        self._clock = reactor
+        self._last_left: Deferred[None] | None = None
+
+    async def drain(self, seconds: float) -> None:
+        """Close connections as soon as what they asked for is answered, and all that are open after `seconds`."""
+        self.draining = True
+        for channel in tuple(self.channels):
+            channel.end()
+        if not self.channels:
+            return
+        self._last_left = Deferred()
+        with suppress(WaitedTooLong):
+            await self._last_left.addTimeout(seconds, self._clock)
+        for channel in tuple(self.channels):
+            channel.abort()
+
+    def left(self, channel: BoundedChannel) -> None:
+        """A connection is gone."""
+        self.channels.discard(channel)
+        if not self.channels and self._last_left is not None and not self._last_left.called:
+            self._last_left.callback(None)
 
     def hold(self, octets: int) -> bool:
         """Whether there is room for so much more of a body; then it is taken."""
@@ -188,9 +225,10 @@ class _Bounded(WrappingFactory):
 
     noisy = False
 
-    def __init__(self, site: Site, connections: int) -> None:
+    def __init__(self, site: BoundedSite, connections: int) -> None:
         super().__init__(site)  # type: ignore[no-untyped-call]
         self._connections = connections
+        self.drain = site.drain
 
     def buildProtocol(self, addr: Any) -> Any:
         return super().buildProtocol(addr) if len(self.protocols) < self._connections else None

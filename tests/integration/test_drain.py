@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import imaplib
+import json
+import shutil
 import socket
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -104,3 +108,58 @@ def test_who_never_ends_is_cut_off(server):
     assert server.stop() == 0
     assert time.monotonic() - began < 15
     stuck.close()
+
+
+class Curl:
+    """A download that takes some seconds."""
+
+    def __init__(self, directory: Path, url: str, *arguments: str) -> None:
+        self.file = directory / f"{len(list(directory.iterdir()))}.eml"
+        slowly = ("--silent", "--show-error", "--limit-rate", "2M", "--max-time", "60", "--output", str(self.file))
+        self.process = subprocess.Popen(
+            ["curl", *slowly, "--insecure", *arguments, url], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE
+        )
+
+    def begun(self) -> bool:
+        return self.file.exists() and self.file.stat().st_size > 0
+
+    def octets(self) -> bytes:
+        self.process.communicate(timeout=60)
+        return self.file.read_bytes()
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="no curl")
+def test_what_real_clients_are_in_the_middle_of_they_get_whole(server, tmp_path):
+    octets = message(0) + b"x" * 76 * 60_000
+    large = octets.replace(b"x" * 76, b"x" * 74 + b"\r\n")
+    server.deliver("ada@example.org", large)
+    token = server.cli("token", "add", "drain", "--scope", "messages:read", "--scope", "messages:content").stdout
+    secret = token.strip().splitlines()[-1].split()[-1]
+    found = server.cli("message", "list", "ada@example.org", "--json").stdout
+    number = json.loads(found)[0]["id"]
+    downloads = tmp_path / "downloads"
+    downloads.mkdir()
+    user = ("--user", "ada@example.org:secret")
+    clients = [
+        Curl(downloads, f"imaps://{HOST}:{server.imaps}/INBOX;MAILINDEX=1", *user),
+        Curl(downloads, f"pop3s://{HOST}:{server.pop3s}/1", *user),
+        Curl(
+            downloads,
+            f"http://{HOST}:{server.http}/admin/messages/{number}/raw",
+            "--header",
+            f"Authorization: Bearer {secret}",
+        ),
+    ]
+    idle = imaplib.IMAP4(HOST, server.imap)
+    idle.login("ada@example.org", "secret")
+    idle.select()
+    idle.send(b"1 IDLE\r\n")
+    assert idle.readline().startswith(b"+")
+    for client in clients:
+        wait_for(client.begun)
+    server.terminate()
+    assert idle.readline().startswith(b"* BYE")
+    idle.shutdown()
+    for client in clients:
+        assert large[-10_000:] in client.octets()
+    assert server.wait() == 0
