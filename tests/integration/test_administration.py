@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import imaplib
+import json
 import os
 import stat
 import subprocess
@@ -98,6 +99,38 @@ def test_an_account_from_first_to_last(server):
     for verb in ("passwd", "disable", "enable", "delete", "set"):
         more = {"passwd": ["--password-stdin"], "delete": ["--yes"], "set": ["--quota", "1"]}.get(verb, [])
         refused(server, "account", verb, "ada@example.org", *more, stdin="x\n")
+
+
+def test_what_an_account_is_set_to(server):
+    server.account("fay@example.org", "secret", "--full-name", " Fay \u00d6sterreich ")
+    server.cli("account", "set", "fay@example.org", "--quota", "1M")
+    shown = json.loads(server.cli("account", "show", "fay@example.org", "--json").stdout)
+    known = {"address": "fay@example.org", "full_name": "Fay \u00d6sterreich", "active": True, "quota_octets": 1 << 20}
+    assert known.items() <= shown.items()
+    assert json.loads(server.cli("account", "list", "--search", "FAY@", "--json").stdout) == [shown]
+    lines = dict(
+        line.split(maxsplit=1) for line in server.cli("account", "show", "fay@example.org").stdout.splitlines()
+    )
+    assert (lines["name"], lines["octets"], lines["state"]) == ("Fay \u00d6sterreich", "0 of 1M", "active")
+    assert "full name" in refused(server, "account", "set", "fay@example.org", "--full-name", "a\nb")
+    refused(server, "account", "show", "nobody@example.org")
+
+
+def test_app_passwords(server):
+    server.account("gus@example.org", "secret")
+    phone = server.cli("app-password", "add", "gus@example.org", "phone").stdout.strip()
+    kiosk = server.cli("app-password", "add", "gus@example.org", "kiosk", "--protocol", "pop3").stdout.strip()
+    assert "of that name" in refused(server, "app-password", "add", "gus@example.org", "kiosk")
+    assert can_log_in(server, "gus@example.org", phone)
+    assert can_log_in(server, "gus@example.org", "secret")
+    assert not can_log_in(server, "gus@example.org", kiosk)
+    rows = server.cli("app-password", "list", "gus@example.org").stdout.splitlines()
+    assert [row.split()[1:3] for row in rows] == [["NAME", "PROTOCOLS"], ["kiosk", "pop3"], ["phone", "imap"]]
+    assert phone not in str(rows)
+    server.cli("app-password", "revoke", "gus@example.org", "phone")
+    assert not can_log_in(server, "gus@example.org", phone)
+    assert "no such app password" in refused(server, "app-password", "revoke", "gus@example.org", "phone")
+    refused(server, "app-password", "list", "nobody@example.org")
 
 
 def test_aliases(server):

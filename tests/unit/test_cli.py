@@ -76,7 +76,8 @@ def test_every_verb_has_help_and_takes_a_configuration():
     wanted = (
         "migrate|config check|config show|domain add|domain set|domain list|domain delete|"
         "account add|account set|account list|account passwd|account disable|account enable|"
-        "account delete|alias add|alias list|alias delete"
+        "account delete|account show|account restore|app-password add|app-password list|app-password revoke|"
+        "alias add|alias list|alias delete"
     )
     assert set(wanted.split("|")) <= set(every)
     for verb in wanted.split("|"):
