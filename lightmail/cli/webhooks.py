@@ -22,6 +22,7 @@ def webhook() -> None:
 
 
 @webhook.command("secret")
+@config_option
 def secret() -> None:
     """Print a new secret for [webhook] secret, and for the receiver."""
     click.echo(new_secret())

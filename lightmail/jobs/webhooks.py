@@ -32,8 +32,9 @@ DELAYS_SECONDS: Final = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_
 # Events of one round, and how long it begins new requests.
 BATCH: Final = 64
 _BATCH_SECONDS: Final = 30.0
-# A claim outlasts the round, its last request, and the transaction that settles it.
-_CLAIM_SECONDS: Final = 240.0
+# How much longer a claim lasts than the round and its last request: for the transaction that settles it. A process that
+# dies leaves its events alone for so long.
+_CLAIM_SECONDS: Final = 30.0
 _DEADLINE_SECONDS: Final = 180.0
 _LOOK_SECONDS: Final = 1.0
 _DISABLED_SECONDS: Final = 3600.0
@@ -109,7 +110,9 @@ class Webhooks(Rounds):
             return 0
         await self._count()
         most = 1 if self._failures else BATCH
-        claimed = await webhooks.claim(self._database, most, _CLAIM_SECONDS)
+        timeout_seconds = self._receiver.config.timeout_ms / 1000
+        claim_seconds = _BATCH_SECONDS + timeout_seconds + _CLAIM_SECONDS
+        claimed = await webhooks.claim(self._database, most, claim_seconds)
         self._more = bool(claimed)
         if not claimed:
             return 0

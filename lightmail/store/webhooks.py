@@ -207,13 +207,13 @@ def count_txn(cursor: Cursor, most: int) -> tuple[int, int]:
 
 _RETRY: Final = (
     f"UPDATE webhook_queue SET attempts = 0, failed_at = 0, claimed_until = 0, next_at = {NOW_US}"  # noqa: S608
-    f" WHERE id IN ({{list}}) AND (failed_at > 0 OR claimed_until <= {NOW_US})"
+    " WHERE id IN ({list})"
 )
 _FAILED: Final = "SELECT id FROM webhook_queue WHERE failed_at > 0 ORDER BY failed_at, id LIMIT %s"
 
 
 def retry_txn(cursor: Cursor, ids: Collection[int]) -> int:
-    """Have events tried again at once, as if for the first time, unless that is being done; how many."""
+    """Have events tried again at once, as if for the first time, whoever has claimed them; how many."""
     return sum(
         cursor.execute(with_list(_RETRY, len(values)), values)
         for values in map(padded, pieces(sorted(ids), LIST_BOUND))
