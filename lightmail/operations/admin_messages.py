@@ -191,8 +191,8 @@ async def _committed(
 
 
 def _message_txn(cursor: Cursor, actor: Actor, message: MessageId) -> Whole:
-    whole = browsing.message_txn(cursor, message)
-    if whole is None or not actor.administers(whole.box.owner.domain):
+    whole = browsing.message_txn(cursor, message, actor.domain)
+    if whole is None:
         raise NoSuchMessage
     return whole
 

@@ -383,12 +383,16 @@ _MESSAGE: Final = (
     f"SELECT {_COLUMNS}, m.saved_us, {_BOX_COLUMNS} FROM messages m JOIN mailboxes b ON b.id = m.mailbox"  # noqa: S608
     " JOIN accounts a ON a.id = m.account AND a.deleted_at = 0"
     " WHERE m.id = %s AND m.object IS NOT NULL AND (m.deleted_at = 0 OR m.fate = 1)"
+    " AND (%s IS NULL OR a.domain = %s)"
 )
 
 
-def message_txn(cursor: Cursor, message: MessageId) -> Whole | None:
-    """The message of that id, if it is there or can be restored; what moved or was restored has another id now."""
-    cursor.execute(_MESSAGE, (message,))
+def message_txn(cursor: Cursor, message: MessageId, domain: int | None = None) -> Whole | None:
+    """The message of that id, if it is there or can be restored; what moved or was restored has another id now.
+
+    `domain`: only if it is of an account of that domain. What is not takes as long as what is nowhere.
+    """
+    cursor.execute(_MESSAGE, (message, domain, domain))
     row = cursor.fetchone()
     if row is None:
         return None

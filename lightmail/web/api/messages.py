@@ -43,7 +43,7 @@ _LISTED: Final = {
 }
 MESSAGE: Final = Object(_LISTED, name="Message")
 _PART: Final = Object(
-    {"part": Text(400, about="Its number, as in IMAP."), "media_type": Text(255), "size": Integer(about="In octets.")},
+    {"part": Text(1000, about="Its number, as in IMAP."), "media_type": Text(255), "size": Integer(about="In octets.")},
     name="MessagePart",
 )
 MESSAGE_DETAILS: Final = Object(
@@ -62,7 +62,7 @@ MESSAGE_DETAILS: Final = Object(
 )
 MESSAGE_TEXT: Final = Object(
     {
-        "part": Nullable(Text(400), about="The part that is shown; null: the message has no text."),
+        "part": Nullable(Text(1000), about="The part that is shown; null: the message has no text."),
         "media_type": Nullable(Text(255), about="text/plain, or text/html where there is no other."),
         "text": Text(content.TEXT_OCTETS, lines=True, about="The part's text, decoded; of HTML, its source."),
         "truncated": Boolean(about="Whether there is more of it."),
