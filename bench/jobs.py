@@ -1,4 +1,4 @@
-"""What keeps mail, by the name its benchmark has, and the module whose `costs` measures each step of it."""
+"""What keeps and administers mail, by the name its benchmark has, and the module whose `costs` measures its steps."""
 
 from __future__ import annotations
 
@@ -9,4 +9,5 @@ JOBS = {
     "recover": "bench.recovering",
     "undelete": "bench.undeleting",
     "epochs": "bench.epochs",
+    "administer": "bench.administering",
 }

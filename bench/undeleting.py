@@ -15,6 +15,7 @@ from lightmail.operations.expunge import expunge
 from lightmail.operations.undelete import plan, restore
 from lightmail.store import undelete
 from lightmail.store.undelete import Filters
+from tests.support.actors import OPERATOR
 from tests.support.reactor import run
 
 _LISTED = 100
@@ -60,7 +61,7 @@ def _ids(site: Site, account: Account) -> list[int]:
 async def _restore(site: Site, account: Account, filters: Filters) -> None:
     tx = site.store.tx
     planned = await plan(tx, account, filters)
-    outcome = await restore(tx, account, filters, planned, "bench")
+    outcome = await restore(tx, OPERATOR, account, filters, planned)
     assert outcome.messages == planned.messages
 
 
