@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from lightmail import traces
 from lightmail.metrics import WEBHOOK_EVENTS
 from lightmail.mime.fields import decoded_field
 from lightmail.model import AccountId, MailboxId, ObjectId, Rendering, StoredBlob
@@ -55,7 +56,9 @@ class Events:
 
     def arrival(self, protocol: str, sender: str, recipient: str) -> Arrival | None:
         """How a message comes that is to be delivered, if its delivery is to be told."""
-        return Arrival(protocol, sender, recipient) if self._takes(DELIVERED) else None
+        if not self._takes(DELIVERED):
+            return None
+        return Arrival(protocol, sender, recipient, traces.CURRENT.get())
 
     def _takes(self, kind: str) -> bool:
         if kind in self._wanted and self.full:
@@ -66,11 +69,12 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How a message came: the protocol, and the sender and recipient as they were given."""
+    """How a message came: the protocol, the sender and recipient as they were given, and the trace in the log."""
 
     protocol: str
     sender: str
     recipient: str
+    trace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +105,7 @@ class Delivery:
             "recipient": _text(self.arrival.recipient),
             "subject": _text(_subject(self.blob.rendering)),
             "size": self.blob.octets,
+            "trace": self.arrival.trace,
         }
         return Event(new_id(), DELIVERED, self.account, _json(payload), (self.mailbox, self.uid))
 

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from twisted.internet import reactor as installed_reactor
 
+from lightmail import traces
 from lightmail.errors import NoSuchQueuedEvent, OverQuota, Unavailable
 from lightmail.jobs.webhooks import BATCH, DELAYS_SECONDS, Webhooks
 from lightmail.mime.fields import Fields
@@ -105,7 +106,13 @@ def test_a_delivery_is_told_with_all_that_names_it(store: Store) -> None:
     header = "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= aus Köln\r\n\r\n".encode()
     message = mail(1234, header)
     to = place(store, account, "Tag+x@example.org")
-    (outcome,) = run(deliver(store.tx, message, "böb@example.net", b"1" * 32, [to], NOW_US))
+
+
+    async def within_its_transaction() -> list[Any]:
+        traces.CURRENT.set("4be1c09a77d2.1")
+        return list(await deliver(store.tx, message, "böb@example.net", b"1" * 32, [to], NOW_US))
+
+    (outcome,) = run(within_its_transaction())
     assert isinstance(outcome, Delivered)
     [(message_id, mailbox, object_id)] = store.rows(
         "SELECT id, mailbox, object FROM messages WHERE mailbox = %s AND uid = %s", to.mailbox, outcome.uid
@@ -126,6 +133,7 @@ def test_a_delivery_is_told_with_all_that_names_it(store: Store) -> None:
         "recipient": "Tag+x@example.org",
         "subject": "Grüße aus Köln",
         "size": 1234,
+        "trace": "4be1c09a77d2.1",
     }
 
 
