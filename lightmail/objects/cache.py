@@ -217,7 +217,8 @@ class _Shelf:
         try:
             descriptor = os.open(path, flags, 0o600)
         except FileNotFoundError:
-            os.makedirs(self._path, mode=0o700, exist_ok=True)
+            for directory in (os.path.dirname(self._path), self._path):  # the mode is for the last of a path alone
+                os.makedirs(directory, mode=0o700, exist_ok=True)
             descriptor = os.open(path, flags, 0o600)
         with open(descriptor, "wb") as file:
             file.write(zlib.crc32(piece).to_bytes(_CHECKSUM_OCTETS, "big"))

@@ -51,6 +51,16 @@ def test_a_server_on_mariadb_and_s3_that_serves(production: MailServer) -> None:
         assert f"good     {name}: " in done.stdout, done.stdout
 
 
+def test_a_file_that_everybody_may_read_may_hold_no_password(tmp_path: Path) -> None:
+    server = MailServer(tmp_path, {"api": {"token": "a-token-of-some-length"}})
+    server.config.chmod(0o644)
+    assert verdicts(list(files.look(load(str(server.config)))))["secrets"] is BAD
+    server.sections["api"].pop("token")
+    server.write_config()
+    from_elsewhere = load(str(server.config), {"LIGHTMAIL_API_TOKEN": "a-token-of-some-length"})
+    assert verdicts(list(files.look(from_elsewhere)))["secrets"] is GOOD
+
+
 def test_what_is_wrong_is_told_with_what_to_do(tmp_path: Path) -> None:
     server = MailServer(tmp_path, {"lmtp": {"socket": tmp_path / "none" / "s"}, "api": {"token": "sesame"}})
     server.config.chmod(0o644)

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.machine import ROOT, Machine, missing
+from tests.support.machine import ROOT, Answer, Machine, missing
+from tests.support.pages import read
 from tests.support.walkthrough import PASSWORD, Walk, walk
 
 DOCS = ROOT / "docs"
@@ -88,3 +89,28 @@ def test_the_upgrade_page(machine, operations):
     assert "all holds" in done.printed("lightmail verify")
     machine.run("curl", "--silent", "--fail", "http://127.0.0.1:8080/ready")
     assert message(machine, "ben@example.org", 1) == before
+
+
+# --- README.md, on a machine with nothing but a checkout ---
+
+
+@pytest.mark.heavy
+def test_the_readme():
+    why = missing("make", "zstd")
+    if why is not None:
+        pytest.skip(why)
+    checkout = "/usr/src/lightmail"
+    two_commands = [line for line in read(ROOT / "README.md").lines.values() if line.startswith("make ")]
+    with Machine(checkout) as machine:
+        demo = machine.at_a_terminal("env", "-C", checkout, "make", "run")
+        try:
+            name, password = demo.wait_for(r"^demo account: (\S+) password: (\S+)$", 120).groups()
+            answers = [Answer(f"Enter host password for user '{name}':", password)]
+            done = walk(machine, ROOT / "README.md", directory=checkout, without=two_commands, answers=answers)
+            demo.interrupt(60)
+        finally:
+            demo.kill()
+    assert "Traceback" not in demo.output
+    assert "Subject: Welcome to LightMail" in done.printed("imaps://127.0.0.1:1993")
+    assert "ada@example.org   active" in done.printed("account list")
+    assert "Return-Path: <welcome@example.org>" in done.printed("zstd -dc")

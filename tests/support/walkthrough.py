@@ -36,13 +36,21 @@ class Walk:
 
 
 def walk(
-    machine: Machine, path: Path, *, without: Collection[str] = (), answers: Sequence[Answer] = (), seconds: float = 180
+    machine: Machine,
+    path: Path,
+    *,
+    directory: str = "/root",
+    without: Collection[str] = (),
+    answers: Sequence[Answer] = (),
+    seconds: float = 180,
 ) -> Walk:
-    """Do what the page says. AssertionError names the line that failed, with the end of what was printed."""
+    """Do what the page says in `directory`, but for the lines `without`. AssertionError names the line that failed."""
     page = read(path)
     script = machine.files / "run" / f"{path.stem}.sh"
     script.write_text(page.script(without))
-    terminal = machine.at_a_terminal("bash", f"/run/{path.stem}.sh", answers=(*answers, *_ASKED))
+    terminal = machine.at_a_terminal(
+        "env", "-C", directory, "bash", f"/run/{path.stem}.sh", answers=(*answers, *_ASKED)
+    )
     try:
         status = terminal.wait(seconds)
     finally:

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from lightmail.app.doctor.checks import Check, bad, good, warning
 from lightmail.config import Config, check_host
+from lightmail.config.loader import SECTIONS, keys_of
 from lightmail.errors import ConfigError, StartupError
 from lightmail.jobs.quota_notice import read_notice
 
@@ -40,10 +41,22 @@ def look(config: Config) -> Iterator[Check]:
 
 
 def _secrecy(path: str, config: Config) -> Check:
-    mode = os.stat(path).st_mode
-    has_secret = bool(
-        config.database.password or (config.s3 and config.s3.secret_key) or (config.api and config.api.token)
-    )
+    """Who can read the passwords that stand in the file itself; others come from the environment."""
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            mode, text = os.fstat(file.fileno()).st_mode, file.read()
+    except OSError as error:
+        return warning("secrets", path, error.strerror or str(error), "let the server's user read it")
+    has_secret = any(secret in text for secret in _secrets(config))
     if has_secret and mode & stat.S_IROTH:
         return bad("secrets", path, "everybody on this host can read the passwords in it", f"chmod o-rwx {path}")
     return good("secrets", path, "its secrets are not for everybody" if has_secret else "it holds no secrets")
+
+
+def _secrets(config: Config) -> Iterator[str]:
+    """The values of all keys that are secret, where they are set."""
+    for name in SECTIONS:
+        section = getattr(config, name)
+        for _, field, setting in keys_of(name) if section is not None else ():
+            if setting.secret and getattr(section, field.name):
+                yield getattr(section, field.name)
