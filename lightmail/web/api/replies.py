@@ -94,7 +94,8 @@ async def _send_pieces(request: BoundedRequest, pieces: AsyncIterator[bytes], re
                 request.put(piece)
                 await flow.open(reactor)
         finally:
-            request.unregisterProducer()  # type: ignore[no-untyped-call]
+            if request.channel is not None:  # the client is still there
+                request.unregisterProducer()  # type: ignore[no-untyped-call]
     finally:
         close = getattr(pieces, "aclose", None)
         if close is not None:
@@ -108,6 +109,7 @@ class _Flow:
     def __init__(self) -> None:
         self._waiting: Deferred[None] | None = None
         self._paused = False
+        self._gone = False
 
     def pauseProducing(self) -> None:
         """Enough for now."""
@@ -122,14 +124,16 @@ class _Flow:
 
     def stopProducing(self) -> None:
         """The connection is gone."""
+        self._gone = True
         self.resumeProducing()
 
     async def open(self, reactor: Any) -> None:
-        """Wait until the connection takes more. Raises CancelledError where the client takes nothing for a minute."""
-        if not self._paused:
-            return
-        self._waiting = Deferred()
-        try:
-            await self._waiting.addTimeout(_READING_SECONDS, reactor)
-        except DeferredTimeout:
-            raise CancelledError from None
+        """Wait until the connection takes more. CancelledError where it is gone, or takes nothing for a minute."""
+        if self._paused and not self._gone:
+            self._waiting = Deferred()
+            try:
+                await self._waiting.addTimeout(_READING_SECONDS, reactor)
+            except DeferredTimeout:
+                raise CancelledError from None
+        if self._gone:
+            raise CancelledError
