@@ -13,8 +13,16 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
+import bcrypt
+from twisted.internet import reactor
+
+from lightmail.app import Rows, with_rows
 from lightmail.app.certificate import make_self_signed
-from lightmail.config import DatabaseConfig, TlsConfig
+from lightmail.config import DatabaseConfig, TlsConfig, load
+from lightmail.operations.accounts import add_account
+from lightmail.operations.domains import add_domain
+from tests.support.actors import OPERATOR
+from tests.support.reactor import run
 from tests.support.seaweedfs import SeaweedFS, free_ports
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,6 +134,23 @@ class MailServer:
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done
+
+    def populate(self, *addresses: str, password: str = "secret") -> None:
+        """Lay the schema, the domains and the accounts, without a process of the command line for each."""
+        config = load(str(self.config), {})
+        cheap = bcrypt.hashpw(password.encode(), bcrypt.gensalt(4)).decode()
+
+        async def migrate(rows: Rows) -> None:
+            await rows.database.migrate()
+
+        async def add(rows: Rows) -> None:
+            for domain in {address.partition("@")[2] for address in addresses}:
+                await add_domain(rows.transactions, OPERATOR, domain)
+            for address in addresses:
+                await add_account(rows.transactions, OPERATOR, address, cheap)
+
+        run(with_rows(config, migrate, reactor, migrating=True))
+        run(with_rows(config, add, reactor))
 
     def account(self, address: str, password: str = "secret", *options: str) -> None:
         """Add an account."""

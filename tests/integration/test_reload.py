@@ -104,9 +104,7 @@ class Server(MailServer):
 @pytest.fixture(scope="module")
 def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     server = Server(tmp_path_factory.mktemp("reload"))
-    server.cli("migrate")
-    server.cli("domain", "add", "example.org")
-    server.account("ada@example.org")
+    server.populate("ada@example.org")
     server.launch(NOTIFY_SOCKET=server.manager.path)
     server.wait_until_ready()
     server.manager.heard("READY=1")
