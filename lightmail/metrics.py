@@ -107,7 +107,7 @@ DELIVERY_SECONDS: Final = Histogram(
 )
 DELIVERY_STAGE: Final = Histogram(
     "lightmail_delivery_stage_seconds",
-    "Where a delivery's time goes: render, compress, put, transaction (COMMIT included).",
+    "Where a delivery's time goes: spool, render, compress, put, transaction (COMMIT included).",
     ["stage"],
     buckets=_SECONDS,
     registry=REGISTRY,
