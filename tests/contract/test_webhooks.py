@@ -107,7 +107,6 @@ def test_a_delivery_is_told_with_all_that_names_it(store: Store) -> None:
     message = mail(1234, header)
     to = place(store, account, "Tag+x@example.org")
 
-
     async def within_its_transaction() -> list[Any]:
         traces.CURRENT.set("4be1c09a77d2.1")
         return list(await deliver(store.tx, message, "böb@example.net", b"1" * 32, [to], NOW_US))
