@@ -68,6 +68,18 @@ def forget_txn(cursor: Cursor, keys: Sequence[str]) -> None:
     cursor.script([(with_list(_FORGET, len(some)), some) for some in listed])
 
 
+_DUE: Final = (
+    "SELECT 1 FROM calendar_events WHERE deleted_at > 0 AND deleted_at <= %s UNION ALL"
+    " SELECT 1 FROM calendars WHERE deleted_at > 0 AND deleted_at <= %s LIMIT 1"
+)
+
+
+def is_due_txn(cursor: Cursor, until_us: int) -> bool:
+    """Whether an event or a calendar was deleted at `until_us` or before."""
+    cursor.execute(_DUE, (until_us, until_us))
+    return cursor.fetchone() is not None
+
+
 def purge_txn(cursor: Cursor, until_us: int, limit: int) -> int:
     """Remove events that were deleted at `until_us` or before, their objects dropped; and calendars without any."""
     cursor.execute(_EXPIRED, (until_us, limit))

@@ -310,6 +310,8 @@ _REMOVE: Final[dict[str, tuple[str, tuple[str, ...]]]] = {
         ("unused-keyword-without-mailbox", "unused_keywords", "mailboxes", ("mailbox", "flag_bit")),
         ("deleted-view-without-account", "deleted_views", "accounts", ("account", "name")),
         ("domain-limit-without-domain", "domain_limits", "domains", ("domain",)),
+        ("calendar-without-account", "calendars", "accounts", ("account", "id")),
+        ("event-without-calendar", "calendar_events", "calendars", ("calendar", "id")),
     )
 }
 _REMOVE["deleted-uid-without-message"] = (

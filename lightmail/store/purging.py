@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 from lightmail.model import AccountId, MailboxId
-from lightmail.store import snapshots
+from lightmail.store import calendar_objects, snapshots
 from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.sqltext import padded, uid_conditions, with_list, with_uids
 
@@ -137,7 +137,8 @@ _OWNERS: Final = (
 
 def remove_account_txn(cursor: Cursor, account: AccountId, address: bytes) -> None:
     """Remove a deleted account that has no mailbox, and what leads to its address where nobody else has that now."""
-    cursor.script([(sql, (account,)) for sql in _OF_ACCOUNT])
+    statements: list[Statement] = [(sql, (account,)) for sql in _OF_ACCOUNT]
+    cursor.script([*calendar_objects.remove_account_statements(account), *statements])
     cursor.execute("DELETE FROM leases WHERE name = %s", (b"maildrop/%d" % account,))
     cursor.execute(_OWNERS, (address, address))
     if cursor.fetchone() is None:

@@ -329,6 +329,20 @@ DANGLING: Final[tuple[Survey, ...]] = (
         ),
         conditions={"deleted-uid-without-message": "p.uid IS NULL OR v.id IS NULL"},
     ),
+    _dangling("calendar-without-account", "calendars", "account", "accounts", "id", account=True),
+    Survey(
+        table="calendar_events t",
+        key="t.id",
+        columns={"account": "t.account", "calendar": "t.calendar", "id": "t.id", "key": "t.object_key"},
+        joins=(
+            "LEFT JOIN calendars p ON p.id = t.calendar LEFT JOIN calendar_objects o ON o.object_key = t.object_key"
+        ),
+        of_account="t.account = %s",
+        conditions={
+            "event-without-calendar": "p.id IS NULL",
+            "event-object-not-kept": "p.id IS NOT NULL AND (o.object_key IS NULL OR o.dropped_at <> 0)",
+        },
+    ),
     Survey(
         table="aliases t",
         key="t.address",

@@ -206,6 +206,23 @@ LEFTOVERS = [
         inserted("app_passwords", account=GONE, name=b"x", secret_sha256=b"s" * 32, protocols=b"imap", created_at=1),
     ),
     case("domain-limit-without-domain", inserted("domain_limits", domain=GONE, accounts=1)),
+    case("calendar-without-account", inserted("calendars", account=GONE, name=b"x", created_at=1)),
+    case(
+        "event-without-calendar",
+        inserted(
+            "calendar_events",
+            calendar=GONE,
+            account=GONE,
+            uid=b"x",
+            object_key=b"calendars/x",
+            octets=1,
+            sha256=b"s" * 32,
+            starts_us=1,
+            recurrence=b"",
+            created_at=1,
+            updated_at=1,
+        ),
+    ),
     case(
         "deleted-view-without-account",
         inserted("deleted_views", account=GONE, name=b"x", uidvalidity=1, uidnext=1, epoch=1),
@@ -262,6 +279,10 @@ def test_every_kind_of_finding_that_rows_alone_show_is_tried_here() -> None:
         "snapshot-unusable",
         "snapshot-without-mailbox",
         "snapshot-leftover",
+        "event-object-not-kept",
+        "event-absent",
+        "event-damaged",
+        "event-object-leftover",
     }
     assert {fault.kind for fault in CASES + LEFTOVERS} | elsewhere == set(CHECKS)
 

@@ -74,7 +74,7 @@ def ours(rule: Rule, first: datetime, begin: datetime, end: datetime) -> list[da
     return list(rule.moments(first, begin, end, Budget(PLENTY)))
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(rules(), FIRSTS)
 def test_the_moments_are_those_of_dateutil(rule: Rule, first: datetime) -> None:
     end = first + timedelta(days=800)

@@ -9,8 +9,9 @@ A pass of the `Collector` runs one batch of each step, in the order of `collecto
   are condemned; CONDEMNED ones are deleted from the store, and then their rows.
 
 - ``snapshots``: parts of snapshots that were replaced or went with their mailbox, and those that no row ever named.
+- ``calendars``: deleted events and calendars, and the texts of events that nothing refers to.
 
-Only objects below ``emails/`` and ``indexes/`` are ever listed or deleted.
+Only objects below ``emails/`` and ``indexes/`` are ever listed, and only such and those below ``calendars/`` deleted.
 
 Several collectors may run at once, on several machines. Each batch is found anew and checked again under locks, so
 what another one did meanwhile is found done; cursors are shared through the database, and only ever say that everything

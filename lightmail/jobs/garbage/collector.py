@@ -12,6 +12,7 @@ from twisted.logger import Logger
 
 from lightmail.config import GarbageConfig
 from lightmail.errors import Unavailable
+from lightmail.jobs.garbage.calendars import CalendarSteps
 from lightmail.jobs.garbage.objects import ObjectSteps
 from lightmail.jobs.garbage.orphans import OrphanStep
 from lightmail.jobs.garbage.rows import RowSteps
@@ -53,6 +54,7 @@ def steps(tx: Transactions, store: ObjectStore, pool: BoundedPool) -> list[Step]
     objects = ObjectSteps(tx.database, store, pool)
     orphans = OrphanStep(tx.database, store, pool)
     snapshots = SnapshotSteps(tx.database, store, pool)
+    calendars = CalendarSteps(tx.database, store, pool)
     return [
         rows.messages,
         rows.mailboxes,
@@ -63,6 +65,8 @@ def steps(tx: Transactions, store: ObjectStore, pool: BoundedPool) -> list[Step]
         snapshots.dropped,
         orphans.look,
         snapshots.leftovers,
+        calendars.purge,
+        calendars.dropped,
     ]
 
 

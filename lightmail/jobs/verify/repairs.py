@@ -11,7 +11,7 @@ from typing import Final
 from lightmail.jobs.verify.steps import Hands
 from lightmail.model import AccountId, BlobRef, MailboxId, ObjectId
 from lightmail.objects.examining import own_header
-from lightmail.operations import repair
+from lightmail.operations import calendar_purge, repair
 from lightmail.operations.transactions import Transactions
 from lightmail.store import referred
 from lightmail.store.referred import ObjectRow
@@ -130,6 +130,12 @@ def _confirmed(hands: Hands, rows: Sequence[ObjectRow]) -> dict[int, int]:
         if header is not None and header.octets == row.octets:
             found[row.id] = row.octets
     return found
+
+
+async def keep_event_objects(hands: Hands, suspects: Sequence[Suspect]) -> None:
+    """Let objects be kept that events refer to."""
+    for key in sorted({bytes(each.get("key")).decode() for each in suspects}):
+        await calendar_purge.keep(hands.database, key)
 
 
 def remover(kind: str) -> Callable[[Hands, Sequence[Suspect]], Awaitable[None]]:

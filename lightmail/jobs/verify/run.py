@@ -11,6 +11,7 @@ from typing import Any, Final
 from twisted.internet.task import deferLater
 
 from lightmail.errors import Unavailable
+from lightmail.jobs.verify.calendars import CalendarsPass
 from lightmail.jobs.verify.contents import ContentsPass
 from lightmail.jobs.verify.findings import Finding, Found, Report
 from lightmail.jobs.verify.listing import AccountObjectsPass, ListingPass
@@ -77,9 +78,9 @@ class _State:
 def _passes(hands: Hands, options: Options, clock: Callable[[], float]) -> list[Pass]:
     """The passes of a run, in order: a repair of one may be what the next stands on."""
     account, mending = options.account, options.mending
+    grace_us = options.grace_hours * 3_600_000_000
     passes: list[Pass] = []
     if account is None:
-        grace_us = options.grace_hours * 3_600_000_000
         passes.append(ListingPass(hands, mending, absent=not options.deep, grace_us=grace_us, clock=clock))
     elif not options.deep:
         passes.append(AccountObjectsPass(hands, account))
@@ -93,6 +94,7 @@ def _passes(hands: Hands, options: Options, clock: Callable[[], float]) -> list[
     passes.append(SnapshotsPass(hands, account, mending))
     if account is None:
         passes.append(SnapshotKeysPass(hands, mending, clock))
+        passes.append(CalendarsPass(hands, mending, deep=options.deep, grace_us=grace_us, clock=clock))
     return passes
 
 

@@ -250,7 +250,7 @@ _OBJECTS: Final = (
     Check(
         "foreign-key",
         _LEFTOVER,
-        "a key below emails/ or indexes/ that LightMail never made",
+        "a key below emails/, indexes/ or calendars/ that LightMail never made",
         "remove it by hand, if it is yours",
     ),
     Check("object-damaged", _LOSS, "the object does not expand to the octets that were stored", _RECOVER),
@@ -297,6 +297,30 @@ _SNAPSHOTS: Final = (
     ),
 )
 
+_CALENDARS: Final = (
+    Check(
+        "event-object-not-kept",
+        _FAULT,
+        "the text of the event is left to the collector",
+        "",
+        "keeps it",
+        repairs.keep_event_objects,
+    ),
+    Check(
+        "event-absent",
+        _LOSS,
+        "the text of the event is not in the store",
+        "bring the object back from a copy of the bucket, or delete the event",
+    ),
+    Check(
+        "event-damaged",
+        _LOSS,
+        "the text of the event is not what was stored",
+        "bring the object back from a copy of the bucket, or delete the event",
+    ),
+    Check("event-object-leftover", _LEFTOVER, "a text that no event refers to", "", "leaves it to the collector"),
+)
+
 _DANGLING_MEANING: Final = {
     "mark-without-object": "marks an object as condemned that has no row",
     "rendering-without-object": "renders an object that has no row",
@@ -309,6 +333,8 @@ _DANGLING_MEANING: Final = {
     "quota-warning-without-account": "notes a warning to an account that is gone",
     "app-password-without-account": "is an app password of an account that is gone",
     "domain-limit-without-domain": "limits a domain that is gone",
+    "calendar-without-account": "is a calendar of an account that is gone",
+    "event-without-calendar": "is an event of a calendar that is gone",
     "deleted-view-without-account": "shows deleted messages of an account that is gone",
     "deleted-uid-without-message": "gives a UID in the Deleted tree to a message that is gone",
 }
@@ -327,5 +353,6 @@ _DANGLING: Final = (
 )
 
 CHECKS: Final = {
-    check.name: check for check in (*_MESSAGES, *_MAILBOXES, *_ACCOUNTS, *_OBJECTS, *_SNAPSHOTS, *_DANGLING)
+    check.name: check
+    for check in (*_MESSAGES, *_MAILBOXES, *_ACCOUNTS, *_OBJECTS, *_SNAPSHOTS, *_CALENDARS, *_DANGLING)
 }
