@@ -93,7 +93,7 @@ def _print(found: list[Listed], as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps([_document(each) for each in found], indent=2))
         return
-    table([("ID", "DATE", "OCTETS", "FLAGS", "FROM", "SUBJECT"), *(_row(each) for each in found)])
+    table([("ID", "DATE", "OCTETS", "MAILBOX", "FLAGS", "FROM", "SUBJECT"), *(_row(each) for each in found)])
 
 
 def _document(found: Listed) -> dict[str, Any]:
@@ -101,6 +101,7 @@ def _document(found: Listed) -> dict[str, Any]:
         "id": found.id,
         "uid": found.uid,
         "mailbox_id": found.mailbox,
+        "mailbox": found.mailbox_name,
         "subject": found.subject,
         "sender": found.sender,
         "size": found.octets,
@@ -116,6 +117,7 @@ def _row(found: Listed) -> tuple[str, ...]:
         str(found.id),
         moment(found.internaldate_us),
         size_text(found.octets),
+        clean(found.mailbox_name),
         clean(flags) or "-",
         clean(found.sender),
         clean(found.subject),
@@ -139,7 +141,6 @@ def show(id_: int, as_json: bool) -> None:
         **_document(found),
         "account_id": box.owner.account,
         "address": box.owner.address,
-        "mailbox": box.name,
         "to": shown.details.to,
         "cc": shown.details.cc,
         "message_id": shown.details.message_id,
@@ -149,8 +150,8 @@ def show(id_: int, as_json: bool) -> None:
         click.echo(json.dumps(about, indent=2))
         return
     for name, value in about.items():
-        text = " ".join(value) if isinstance(value, list) else "-" if value is None else str(value)
-        click.echo(f"{name + ':':12} {clean(text, 1000)}".rstrip())
+        text = " ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+        click.echo(f"{name + ':':12} {clean(text, 1000) or '-'}")
 
 
 @message.command("raw")

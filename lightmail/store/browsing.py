@@ -23,7 +23,7 @@ from lightmail.store.sqltext import padded, with_list
 SLICE: Final = 5000
 # A header block that takes more octets, offsets included, is not read for a list: its sender and subject are shown as
 # searches have them, in lower case.
-_HEADER_OCTETS: Final = 65_536
+_HEADER_OCTETS: Final = 16_384
 _SHOWN_OCTETS: Final = 2000
 
 # Where a page of messages ends: when the last one was deleted (0: it is there), and its UID in a list of one mailbox,
@@ -73,7 +73,7 @@ class Counted:
 class Listed:
     """A message in a list. ``flags`` are names, ``sender`` and ``subject`` its fields, decoded.
 
-    ``deleted_us`` 0: it is there.
+    ``mailbox_name`` is that of the mailbox that it is or was in. ``deleted_us`` 0: it is there.
     """
 
     id: MessageId
@@ -86,6 +86,7 @@ class Listed:
     object: ObjectId
     sender: str
     subject: str
+    mailbox_name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -335,6 +336,7 @@ _SHOWN: Final = (
     f" SUBSTR(from_text, 1, {_SHOWN_OCTETS}), SUBSTR(subject, 1, {_SHOWN_OCTETS})"
     " FROM renderings WHERE object IN ({list})"
 )
+_TITLES: Final = "SELECT id, name FROM mailboxes WHERE id IN ({list})"
 _KEYWORDS: Final = "SELECT mailbox, flag_bit, name FROM keywords WHERE mailbox IN ({list})"
 
 
@@ -343,9 +345,14 @@ def _listed(cursor: Cursor, rows: Sequence[Row]) -> list[Listed]:
     if not rows:
         return []
     objects, boxes = padded([row[7] for row in rows]), padded(sorted({row[2] for row in rows}))
-    texts, names = cursor.script(
-        [(with_list(_SHOWN, len(objects)), objects), (with_list(_KEYWORDS, len(boxes)), boxes)]
+    texts, names, titles = cursor.script(
+        [
+            (with_list(_SHOWN, len(objects)), objects),
+            (with_list(_KEYWORDS, len(boxes)), boxes),
+            (with_list(_TITLES, len(boxes)), boxes),
+        ]
     )
+    called = {row[0]: row[1].decode() for row in titles.rows}
     shown = {row[0]: _sender_and_subject(row) for row in texts.rows}
     keywords: dict[int, keyword_table.Keywords] = {}
     for mailbox, bit, name in names.rows:
@@ -356,7 +363,7 @@ def _listed(cursor: Cursor, rows: Sequence[Row]) -> list[Listed]:
             row[1],
             MailboxId(row[2]),
             flag_names(row[3], keywords.get(row[2], [])),
-            *(*row[4:8], *shown.get(row[7], ("", ""))),
+            *(*row[4:8], *shown.get(row[7], ("", "")), called.get(row[2], "")),
         )
         for row in rows
     ]
