@@ -38,7 +38,8 @@ _TIMES: Final = 96
 _DAYS: Final = 100_000
 # A year, for what recurs: to know what touches a day, so much before it is looked at.
 _LONGEST: Final = timedelta(days=366)
-_YEARS: Final = range(1600, 9990)
+_YEARS: Final = range(1600, 9800)
+_LENGTH_DAYS: Final = 36_600
 
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
 _UNSEEN: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -259,10 +260,14 @@ def _length(event: Any, place: Place, zone: str) -> Length:
         length = Length(0, place.us(last) - place.us(first))
     if length.days < 0 or length.us < 0:
         raise Invalid("The event ends before it begins.")
+    if timedelta(length.days, microseconds=length.us).days > _LENGTH_DAYS:
+        raise Invalid("The event lasts for too long.")
     return length
 
 
 def _nominal(length: timedelta) -> Length:
+    if length.days > _LENGTH_DAYS:
+        raise Invalid("The event lasts for too long.")
     return Length(length.days, length.seconds * 1_000_000 + length.microseconds)
 
 
@@ -356,12 +361,14 @@ def _rule(rule: Any, first: datetime, zone: str) -> Rule:
     )
 
 
-def _until(until: Any, zone: str) -> datetime:
-    """The last moment, local; a day is meant to its end."""
-    if isinstance(until, datetime):
-        return _local(until, zone)
+def _until(until: Any, zone: str) -> datetime | None:
+    """The last moment, local; a day is meant to its end. None where it is so far away that it is none."""
     if not isinstance(until, date):
         raise Invalid("The UNTIL of a rule (RRULE) is no time.")
+    if until.year >= _YEARS.stop:
+        return None
+    if isinstance(until, datetime):
+        return _local(until, zone)
     return datetime.combine(until, time.max)
 
 

@@ -23,6 +23,10 @@ _DAY: Final = timedelta(days=1)
 _DAY_US: Final = 86_400_000_000
 
 
+# Before all that anything can be.
+EVER_US: Final = -(1 << 62)
+
+
 class Occurrence(NamedTuple):
     """One time that an event happens, or its begin would be at `recurrence_us` had it not been changed."""
 
@@ -56,7 +60,7 @@ class Window:
 
     begin_us: int
     end_us: int
-    from_us: int = 0
+    from_us: int = EVER_US
 
     def has(self, starts_us: int, ends_us: int) -> bool:
         """Whether something that lasts for that time is asked for; what begins where it ends lasts for no time."""
@@ -104,10 +108,9 @@ class Recurrence:
 
     def _regular(self, place: Place, window: Window, budget: Budget) -> Iterator[Occurrence]:
         """What was not changed, by the local time of its beginning; a little before and after the window, too."""
-        reach = timedelta(days=self.length.days, microseconds=self.length.us) + _DAY
-        begin_us, end_us, from_us = (min(us, _LAST_US) for us in (window.begin_us, window.end_us, window.from_us))
-        begin = max(place.local(begin_us) - reach, place.local(from_us) - _DAY)
-        end = place.local(end_us) + _DAY
+        begin_us = window.begin_us - self.length.days * _DAY_US - self.length.us - _DAY_US
+        begin = place.local(min(max(begin_us, window.from_us), _LAST_US)) - _DAY
+        end = place.local(min(window.end_us, _LAST_US)) + _DAY
         dates = sorted(each for each in {self.first, *self.dates} if each < end)
         ruled = (rule.moments(self.first, begin, end, budget) for rule in self.rules)
         before = None

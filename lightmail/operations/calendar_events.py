@@ -17,7 +17,7 @@ from typing import Final
 
 from lightmail.calendars.occurrences import Happening, Position, Recurring, happenings
 from lightmail.calendars.reading import read, recurrence_of, recurrence_text
-from lightmail.calendars.recurrence import Window
+from lightmail.calendars.recurrence import EVER_US, Window
 from lightmail.calendars.rules import TooMuch
 from lightmail.errors import AlreadyExists, Corruption, LimitReached, NoSuchEvent, Unavailable
 from lightmail.model import AccountId
@@ -181,7 +181,7 @@ async def list_happenings(
 
     Raises NoSuchCalendar, LimitReached (too much would have to be looked at), Unavailable.
     """
-    position = Position(-1, 0, 0) if after is None else after
+    position = Position(EVER_US, 0, 0) if after is None else after
 
     def rows(cursor: Cursor) -> tuple[list[Event], list[tuple[Event, bytes]]]:
         present(calendars.by_id_txn(cursor, calendar), actor)
@@ -193,7 +193,7 @@ async def list_happenings(
         )
 
     single, recurring = await hands.database.read("calendars", rows)
-    window = Window(begin_us, end_us, max(position.starts_us, 0))
+    window = Window(begin_us, end_us, position.starts_us)
     try:
         return await hands.pool.run(_happenings, single, recurring, window, position, limit)
     except TooMuch:
