@@ -22,7 +22,7 @@ from lightmail.errors import MailError
 from lightmail.model import AccountId
 from lightmail.peers import ip_of
 from lightmail.rounds import Rounds
-from lightmail.sessions import DISMISSED, Session, Sessions
+from lightmail.sessions import DISMISSED, About, Session, Sessions
 from lightmail.store import sessions as stored
 from lightmail.store.database import Database
 from lightmail.store.sessions import NOBODY, End, Process, Report
@@ -61,7 +61,8 @@ class Reports:
         self._process = process
         self._registries = registries
         self._reactor = reactor
-        self._reported: dict[str, Report] = {}
+        # What was said of each session: making a row of it is worth sparing where nothing has changed.
+        self._reported: dict[str, About] = {}
         self._beaten = float("-inf")
 
     async def report(self) -> None:
@@ -72,13 +73,13 @@ class Reports:
             return
         for start in range(0, max(len(opened), len(closed), 1), _AT_ONCE):
             more, less = opened[start : start + _AT_ONCE], closed[start : start + _AT_ONCE]
-            forgotten = await self._database.run("sessions", stored.report_txn, self._process, more, less)
+            reports = [report for _, report in more]
+            forgotten = await self._database.run("sessions", stored.report_txn, self._process, reports, less)
             self._beaten = self._reactor.seconds()
             if forgotten:
                 # Others took this process for dead, and its rows with it; or it is new.
                 self._reported.clear()
-            for report in more:
-                self._reported[report.session] = report
+            self._reported.update({report.session: about for about, report in more})
             for session in less:
                 self._reported.pop(session, None)
         if due:
@@ -93,30 +94,27 @@ class Reports:
         except MailError as error:
             log.info("the rows of this process's sessions stay until others remove them: {error}", error=error)
 
-    async def _differences(self) -> tuple[list[Report], list[str]]:
+    async def _differences(self) -> tuple[list[tuple[About, Report]], list[str]]:
         """The sessions that are new or have changed, and the names of those that have ended."""
-        turn = Turn(self._reactor)
+        turn = Turn(self._database.reactor)
         opened, ended = [], set(self._reported)
         for registry in self._registries:
             for session, opened_us in registry.since():
                 await turn.offer()
-                report = _report(registry.name, session, opened_us)
-                if report is None:
+                about = session.about()
+                if about is None:
                     continue
-                ended.discard(report.session)
-                if self._reported.get(report.session) != report:
-                    opened.append(report)
+                ended.discard(session.id)
+                if self._reported.get(session.id) != about:
+                    opened.append((about, _report(registry.name, session.id, about, opened_us)))
         return opened, list(ended)
 
 
-def _report(protocol: str, session: Session, opened_us: int) -> Report | None:
-    about = session.about()
-    if about is None:
-        return None
+def _report(protocol: str, session: str, about: About, opened_us: int) -> Report:
     account = NOBODY if about.account is None else about.account
     address = ip_of(about.address)
     client = "".join(letter if letter.isprintable() else "?" for letter in about.client)
-    return Report(session.id, account, protocol, str(address or about.address), about.secure, client, opened_us)
+    return Report(session, account, protocol, str(address or about.address), about.secure, client, opened_us)
 
 
 class Endings:
