@@ -16,8 +16,7 @@ from twisted.internet import reactor as installed_reactor
 from lightmail import traces
 from lightmail.errors import NoSuchQueuedEvent, OverQuota, Unavailable
 from lightmail.jobs.webhooks import BATCH, DELAYS_SECONDS, Webhooks
-from lightmail.mime.fields import Fields
-from lightmail.model import EVENT_KINDS, Account, AccountId, StoredBlob
+from lightmail.model import EVENT_KINDS, Account, AccountId
 from lightmail.operations import accounts, quotas, webhooks
 from lightmail.operations.accounts import Change
 from lightmail.operations.deliver import Delivered, Duplicate, Recipient, deliver
@@ -29,9 +28,9 @@ from lightmail.store.cursor import Cursor
 from lightmail.store.webhooks import Claimed, Event, Queued, Repeat
 from lightmail.webhooks import Receiver
 from tests.support.actors import OPERATOR
-from tests.support.hookkit import Ear, Told, receiver
+from tests.support.hookkit import Ear, Told, letter, receiver
 from tests.support.reactor import call, run
-from tests.support.storekit import BACKENDS, NOW_US, Store, blob, fresh_config, open_store, together
+from tests.support.storekit import BACKENDS, NOW_US, Store, fresh_config, open_store, together
 
 reactor: Any = installed_reactor
 
@@ -62,12 +61,6 @@ def deaf(store: Store) -> Store:
 
 def place(store: Store, account: Account, given: str | None = None) -> Recipient:
     return Recipient(account, store.mailbox(account).id, given or account.address)
-
-
-def mail(octets: int = 1000, header: bytes = b"Subject: x\r\n\r\n") -> StoredBlob:
-    """A blob whose header can be read."""
-    made = blob(octets, header)
-    return replace(made, rendering=replace(made.rendering, header_fields=Fields(header).pack()))
 
 
 def queued(store: Store) -> list[Queued]:
@@ -104,7 +97,7 @@ def settle(
 def test_a_delivery_is_told_with_all_that_names_it(store: Store) -> None:
     account = store.account()
     header = "Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= aus Köln\r\n\r\n".encode()
-    message = mail(1234, header)
+    message = letter(1234, header)
     to = place(store, account, "Tag+x@example.org")
 
     async def within_its_transaction() -> list[Any]:
@@ -140,9 +133,9 @@ def test_each_copy_is_told_and_no_refusal_or_repetition(store: Store) -> None:
     first, full, second = store.account(), store.account(quota_messages=1), store.account()
     store.fill(full, "INBOX", [()])
     places = [place(store, each) for each in (first, full, second)]
-    outcomes = run(deliver(store.tx, mail(), "s", b"2" * 32, places, NOW_US))
+    outcomes = run(deliver(store.tx, letter(), "s", b"2" * 32, places, NOW_US))
     assert [type(outcome) for outcome in outcomes] == [Delivered, OverQuota, Delivered]
-    again = run(deliver(store.tx, mail(), "s", b"2" * 32, places, NOW_US))
+    again = run(deliver(store.tx, letter(), "s", b"2" * 32, places, NOW_US))
     assert [type(outcome) for outcome in again] == [Duplicate, OverQuota, Duplicate]
     told = [(event.kind, event.account) for event in queued(store)]
     assert sorted(told, key=str) == sorted(
@@ -158,7 +151,7 @@ def test_each_copy_is_told_and_no_refusal_or_repetition(store: Store) -> None:
 def test_deliveries_that_share_a_transaction_are_each_told(store: Store) -> None:
     owners = [store.account() for _ in range(12)]
     places = [place(store, owner) for owner in owners]
-    together(*(deliver(store.tx, mail(), "s", None, [each], NOW_US) for each in places))
+    together(*(deliver(store.tx, letter(), "s", None, [each], NOW_US) for each in places))
     events = claim(store)
     assert Counter(event.account for event in events) == Counter(owner.id for owner in owners)
     where = {row[0]: row[1] for row in store.rows("SELECT id, account FROM messages")}
@@ -177,7 +170,7 @@ def test_what_is_rolled_back_is_not_told(store: Store) -> None:
 
 def test_nothing_is_queued_for_nobody(deaf: Store) -> None:
     account = deaf.account()
-    run(deliver(deaf.tx, mail(), "s", None, [place(deaf, account)], NOW_US))
+    run(deliver(deaf.tx, letter(), "s", None, [place(deaf, account)], NOW_US))
     run(accounts.change_account(deaf.tx, OPERATOR, account.id, Change(active=False)))
     assert queued(deaf) == []
 
@@ -188,7 +181,7 @@ def test_a_delivery_costs_no_further_round_trip(store: Store) -> None:
     for kinds in ((), NO_ACCOUNTS):
         store.tx.events.want(kinds)
         before = store.trips("deliver")
-        run(deliver(store.tx, mail(), "s", None, [place(store, account)], NOW_US))
+        run(deliver(store.tx, letter(), "s", None, [place(store, account)], NOW_US))
         costs.append(store.trips("deliver") - before)
     statements = 0 if store.database.dialect == "mysql" else 1  # SQLite counts statements
     assert costs[1] - costs[0] == statements
@@ -215,7 +208,7 @@ def test_an_account_is_told_of_from_its_beginning_to_its_end(store: Store) -> No
 def test_a_full_account_is_told_once(store: Store) -> None:
     full = store.account(quota_octets=500)
     for _ in range(3):
-        run(deliver(store.tx, mail(1000), "s", None, [place(store, full)], NOW_US))
+        run(deliver(store.tx, letter(1000), "s", None, [place(store, full)], NOW_US))
         run(quotas.refused(store.tx, "append", [full.id]))
     assert [(each["event"], each["account_id"], each["quota_octets"]) for each in payloads(store)] == [
         ("quota.exceeded", full.id, 500)
@@ -226,7 +219,7 @@ def test_while_too_many_wait_new_ones_are_dropped_and_mail_is_not(store: Store) 
     store.tx.events.full = True
     try:
         account = store.account()
-        (outcome,) = run(deliver(store.tx, mail(), "s", None, [place(store, account)], NOW_US))
+        (outcome,) = run(deliver(store.tx, letter(), "s", None, [place(store, account)], NOW_US))
     finally:
         store.tx.events.full = False
     assert isinstance(outcome, Delivered)
@@ -472,7 +465,7 @@ def test_a_queue_that_is_too_long_takes_no_more(store: Store) -> None:
 
 def test_told_is_what_the_database_knows_of_the_message(store: Store) -> None:
     account = store.account()
-    run(deliver(store.tx, mail(), "s", None, [place(store, account)], NOW_US))
+    run(deliver(store.tx, letter(), "s", None, [place(store, account)], NOW_US))
     with receiver() as ear, telling(store, ear) as one:
         run(one.look())
     (told,) = [each for each in ear.told if each.event["event"] == "message.delivered"]

@@ -9,7 +9,7 @@ import json
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from twisted.internet import reactor as installed_reactor
@@ -19,8 +19,11 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from lightmail.config import WebhookConfig
+from lightmail.mime.fields import Fields
+from lightmail.model import StoredBlob
 from lightmail.webhooks.signing import new_secret
 from tests.support.reactor import call, run
+from tests.support.storekit import blob
 
 reactor: Any = installed_reactor
 
@@ -71,6 +74,12 @@ def verified(secret: str, headers: dict[str, str], body: bytes) -> bool:
     wanted = "v1," + base64.b64encode(hmac.new(key, signed, hashlib.sha256).digest()).decode()
     fresh = abs(time.time() - int(headers["webhook-timestamp"])) < 300
     return fresh and any(hmac.compare_digest(wanted, each) for each in headers["webhook-signature"].split())
+
+
+def letter(octets: int = 1000, header: bytes = b"Subject: x\r\n\r\n") -> StoredBlob:
+    """A blob whose header can be read."""
+    made = blob(octets, header)
+    return replace(made, rendering=replace(made.rendering, header_fields=Fields(header).pack()))
 
 
 class _Hook(Resource):
