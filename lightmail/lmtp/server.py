@@ -109,7 +109,6 @@ class LmtpServer(Protocol):
     # The conversation
 
     async def _session(self) -> None:
-        traces.CURRENT.set(self.id)
         try:
             await self._converse()
         except Closed:
@@ -142,6 +141,7 @@ class LmtpServer(Protocol):
             await self._command(line)
 
     async def _command(self, line: bytes) -> None:
+        traces.CURRENT.set(self.id if self._sender is None else self._trace)
         try:
             verb, rest = commands.command(line)
             run = self._COMMANDS.get(verb)
@@ -365,7 +365,6 @@ class LmtpServer(Protocol):
 
     def _reset(self) -> None:
         """Forget the mail transaction."""
-        traces.CURRENT.set(self.id)
         self._sender = None
         self._routes = []
         if self._chunks is not None:
