@@ -140,10 +140,11 @@ def _change_txn(cursor: Cursor, told: Events, actor: Actor, account: AccountId, 
     held = hold_account_txn(cursor, actor, account)
     settings = _checked(replace(held.settings, **given))
     accounts.set_txn(cursor, account, settings)
-    changed = {name: value for name, value in given.items() if name not in ("password_hash", "full_name")}
-    named = [name for name in ("password", "full_name") if name in given or f"{name}_hash" in given]
-    detail = {"account": account, **changed, **({"changed": named} if named else {})}
-    event = {**_event(actor, held.address, settings), "changed": [*changed, *named]}
+    # Values of what is no secret and nothing personal; of the rest, that it changed.
+    values = {name: value for name, value in given.items() if name not in ("password_hash", "full_name")}
+    changed = sorted("password" if name == "password_hash" else name for name in given)
+    detail = {"account": account, "changed": changed, **values}
+    event = {**_event(actor, held.address, settings), "changed": changed}
     statements = [
         actor.record("account.change", held.address, detail, held.domain),
         *told.statements("account.change", account, event),

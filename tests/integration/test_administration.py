@@ -133,6 +133,28 @@ def test_app_passwords(server):
     refused(server, "app-password", "list", "nobody@example.org")
 
 
+def test_who_loses_the_right_to_be_there_is_sent_away(server):
+    verbs = {
+        "disable": ("account", "disable", "a@away.example"),
+        "passwd": ("account", "passwd", "b@away.example", "--password-stdin"),
+        "delete": ("account", "delete", "c@away.example", "--yes"),
+        "revoke": ("app-password", "revoke", "d@away.example", "phone"),
+    }
+    addresses = [f"{name}@away.example" for name in "abcde"]
+    server.populate(*addresses)
+    server.cli("app-password", "add", "d@away.example", "phone")
+    clients = [imaplib.IMAP4(HOST, server.imap, timeout=30) for _ in addresses]
+    for client, address in zip(clients, addresses, strict=True):
+        client.login(address, "secret")
+    for verb in verbs.values():
+        server.cli(*verb, stdin="another\n")
+    for client in clients[:4]:
+        assert client.readline().startswith(b"* BYE")
+        client.shutdown()
+    assert clients[4].noop()[0] == "OK", "whose account nobody touched"
+    clients[4].logout()
+
+
 def test_aliases(server):
     server.account("ben@example.org")
     server.account("cleo@example.org")
