@@ -27,10 +27,11 @@ Mark = tuple[int, int, int, int]
 @dataclass(frozen=True, slots=True)
 class Pair:
     """A certificate with its key, as its files were at `marks`. `names` are the DNS names that it is good for, in lower
-    case, perhaps with an asterisk as the first label; `ends` is when it expires."""
+    case, perhaps with an asterisk as the first label; it is valid from `begins` to `ends`."""
 
     context: SSL.Context
     names: frozenset[str]
+    begins: datetime
     ends: datetime
     marks: tuple[Mark, Mark]
 
@@ -52,7 +53,7 @@ def read_pair(cert: str, key: str) -> Pair:
         context.check_privatekey()
     except SSL.Error:
         raise StartupError(f"[tls] key: {key} does not belong to the certificate in {cert}") from None
-    return Pair(context, dns_names(first), first.not_valid_after_utc, before)
+    return Pair(context, dns_names(first), first.not_valid_before_utc, first.not_valid_after_utc, before)
 
 
 def dns_names(certificate: x509.Certificate) -> frozenset[str]:

@@ -196,14 +196,14 @@ class ClientsConfig:
     """``[clients]``: the servers that mail clients are told of. Empty and 0 mean `[system] hostname` and the ports that
     this server listens on; a port is where TLS begins with the first octet. Sending is another server's, Postfix's."""
 
-    display_name: str = setting("", any_text)
-    imap_host: str = setting("", any_text)
-    imap_port: int = setting(0, _PORT)
-    pop3_host: str = setting("", any_text)
-    pop3_port: int = setting(0, _PORT)
-    smtp_host: str = setting("", any_text)
-    smtp_port: int = setting(587, integer(1, 65535))
-    smtp_security: str = setting("starttls", choice("tls", "starttls"))
+    display_name: str = setting("", any_text, live=True)
+    imap_host: str = setting("", any_text, live=True)
+    imap_port: int = setting(0, _PORT, live=True)
+    pop3_host: str = setting("", any_text, live=True)
+    pop3_port: int = setting(0, _PORT, live=True)
+    smtp_host: str = setting("", any_text, live=True)
+    smtp_port: int = setting(587, integer(1, 65535), live=True)
+    smtp_security: str = setting("starttls", choice("tls", "starttls"), live=True)
 
 
 @dataclass(frozen=True, slots=True)

@@ -173,6 +173,22 @@ def test_certificates(
     assert verdicts(list(certificates.look(replace(config, tls=None)))) == {"certificate": WARNING}
 
 
+def test_certificates_of_a_directory(tmp_path: Path) -> None:
+    live = tmp_path / "live"
+    for name, ends in (("good.example.com", 60 * DAY), ("late.example.com", -DAY)):
+        directory = live / name
+        directory.mkdir(parents=True)
+        certified(directory, [name], -9 * DAY, ends)
+        (directory / "cert.pem").rename(directory / "fullchain.pem")
+        (directory / "key.pem").rename(directory / "privkey.pem")
+    tls = replace(certified(tmp_path, ["mail.example.org"], -DAY, 60 * DAY), directory=str(live))
+    config = Config(system=SystemConfig(hostname="mail.example.org"), tls=tls, imap=ImapConfig())
+    found = [(check.name, check.verdict) for check in certificates.look(config)]
+    assert found[-3:] == [("certificates", GOOD), ("lifetime", GOOD), ("lifetime", BAD)]
+    (live / "good.example.com" / "privkey.pem").write_text("nonsense")
+    assert ("certificates", BAD) in [(check.name, check.verdict) for check in certificates.look(config)]
+
+
 def test_the_lmtp_socket_and_who_may_reach_it(tmp_path: Path) -> None:
     path = tmp_path / "lmtp"
     config = Config(lmtp=LmtpConfig(socket=str(path), socket_mode=0o660))

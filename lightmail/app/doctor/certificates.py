@@ -11,12 +11,13 @@ from typing import Final
 from cryptography import x509
 
 from lightmail.app.certificate import dns_names, read_pair
+from lightmail.app.certificates import read
 from lightmail.app.doctor.checks import Check, bad, good, warning
-from lightmail.config import Config
+from lightmail.config import Config, TlsConfig
 from lightmail.errors import StartupError
 
 _SOON: Final = timedelta(days=14)
-_RENEW: Final = "renew it (certbot renew), then restart the server"
+_RENEW: Final = "renew it (certbot renew); the server takes it on within a minute"
 
 
 def look(config: Config) -> Iterator[Check]:
@@ -42,7 +43,7 @@ def look(config: Config) -> Iterator[Check]:
         yield bad("certificate", tls.cert, str(error), "name a certificate with its chain, and the key made for it")
         return
     yield good("certificate", tls.cert, f"it and its key belong together; {len(chain)} in the chain")
-    yield _lifetime(tls.cert, chain[0], datetime.now(UTC))
+    yield _lifetime(tls.cert, chain[0].not_valid_before_utc, chain[0].not_valid_after_utc, datetime.now(UTC))
     yield _names(tls.cert, chain[0], config.system.hostname)
     if chain[0].issuer == chain[0].subject:
         yield warning(
@@ -57,10 +58,23 @@ def look(config: Config) -> Iterator[Check]:
         )
     if os.stat(tls.key).st_mode & (stat.S_IROTH | stat.S_IWOTH):
         yield bad("key", tls.key, "everybody on this host can read it", f"chmod o-rwx {tls.key}")
+    if tls.directory:
+        yield from _others(tls)
 
 
-def _lifetime(path: str, certificate: x509.Certificate, now: datetime) -> Check:
-    begins, ends = certificate.not_valid_before_utc, certificate.not_valid_after_utc
+def _others(tls: TlsConfig) -> Iterator[Check]:
+    """The certificates of [tls] directory."""
+    served = read(tls, lambda connection: None)
+    for trouble in served.troubles:
+        yield bad("certificates", tls.directory, trouble, "put the pair right, or take its directory away")
+    found = [(files[0], pair) for files, pair in served.pairs.items() if pair is not served.first]
+    names = ", ".join(sorted(name for _, pair in found for name in pair.names))
+    yield good("certificates", tls.directory, f"{len(found)} more, for {names or 'nobody'}")
+    for path, pair in found:
+        yield _lifetime(path, pair.begins, pair.ends, datetime.now(UTC))
+
+
+def _lifetime(path: str, begins: datetime, ends: datetime, now: datetime) -> Check:
     until = f"{ends:%Y-%m-%d %H:%M} UTC"
     if now < begins:
         return bad("lifetime", path, f"it is not valid before {begins:%Y-%m-%d %H:%M} UTC", "check this host's clock")
