@@ -74,6 +74,7 @@ class Sender:
         self._pool = HTTPConnectionPool(reactor)
         self._pool.maxPersistentPerHost = AT_ONCE
         self._pool.cachedConnectionTimeout = _KEPT_SECONDS  # type: ignore[assignment]
+        self._drains: set[_Drain] = set()
         destinations = Destinations(
             reactor, allow_private=config.allow_private, trust_root=trust_root, resolver=resolver
         )
@@ -104,7 +105,9 @@ class Sender:
         return Attempt(status, error, self._reactor.seconds() - began, wait)
 
     async def close(self) -> None:
-        """Let go of the connections that are kept."""
+        """Let go of all connections but those of requests that are under way."""
+        for drain in list(self._drains):
+            drain.cut()
         await self._pool.closeCachedConnections()
 
     async def _post(self, event_id: bytes, body: bytes) -> tuple[int, int]:
@@ -117,7 +120,7 @@ class Sender:
             headers.addRawHeader("authorization", b"Bearer " + self._token.encode("utf-8"))
         response: Any = await self._agent.request(b"POST", self._uri, headers, _Body(body))
         # The rest is not waited for: it is passed over, up to a bound, so that the connection can be kept.
-        response.deliverBody(_Drain(self._timeout_seconds, self._reactor))
+        response.deliverBody(_Drain(self._drains, self._timeout_seconds, self._reactor))
         return response.code, _wait_seconds(response)
 
     def _explained(self, trouble: Exception) -> str:
@@ -186,19 +189,23 @@ class _Body:
 
 
 class _Drain(Protocol):
-    """Passes over the body of an answer. One that does not end in time ends with its connection."""
+    """Passes over the body of an answer; it is among `drains` meanwhile. One that does not end in time is cut off."""
 
-    def __init__(self, seconds: float, reactor: Any) -> None:
-        self._timer = reactor.callLater(seconds, self._cut)
+    def __init__(self, drains: set[_Drain], seconds: float, reactor: Any) -> None:
+        self._drains = drains
+        self._timer = reactor.callLater(seconds, self.cut)
+        drains.add(self)
 
     def dataReceived(self, data: bytes) -> None:
         """Nobody reads it."""
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """It has ended."""
+        self._drains.discard(self)
         if self._timer.active():
             self._timer.cancel()
 
-    def _cut(self) -> None:
+    def cut(self) -> None:
+        """Close the connection instead of reading on."""
         transport: Any = self.transport
         transport.loseConnection()

@@ -25,6 +25,7 @@ from lightmail.operations.housekeeping import WEBHOOK_FAILED_AGE_US, WEBHOOK_WAI
 from lightmail.operations.outcome import Changed
 from lightmail.store import webhooks as stored
 from lightmail.store.cursor import Cursor
+from lightmail.store.database import Database
 from lightmail.store.webhooks import Claimed, Event, Queued, Repeat
 from lightmail.webhooks import Receiver
 from tests.support.actors import OPERATOR
@@ -410,6 +411,44 @@ def test_what_was_told_before_a_crash_is_told_again_under_the_same_id(store: Sto
             assert run(another.look()) == 1
     assert [told.id for told in ear.told] == [f"evt_{event.event_id.hex()}"] * 2
     assert queued(store) == []
+
+
+class Unsettling(Database):
+    """A database that is away every now and then when events are to be settled."""
+
+    def __init__(self, inner: Database) -> None:
+        super().__init__(connections=inner.connections, reactor=inner.reactor)
+        self._inner = inner
+        self._chance = random.Random(11)
+
+    async def run(self, name: str, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        if name == "webhook-settle" and self._chance.random() < 0.5:
+            raise Unavailable
+        return await self._inner.run(name, fn, *args, **kwargs)
+
+    async def read(self, name: str, fn: Any, *args: Any, **kwargs: Any) -> Any:
+        return await self._inner.read(name, fn, *args, **kwargs)
+
+    attempt = start = stop = check = migrate = None  # type: ignore[assignment]
+
+
+def test_whatever_fails_no_event_is_lost(store: Store) -> None:
+    chance = random.Random(13)
+    ids = {f"evt_{each.hex()}" for each in put(store, *(chance.randrange(1, 9) for _ in range(100)))}
+    with receiver(answer=lambda told: 500 if chance.random() < 0.1 else 204) as ear:
+        there = call(Receiver, ear.config(), reactor)
+        one = call(lambda: Webhooks(Unsettling(store.database), Events(), there, reactor=reactor))
+        while queued(store):
+            together(one.look())
+            # Time passes: claims run out, and what failed is due again.
+            store.execute("UPDATE webhook_queue SET claimed_until = 0, next_at = 0")
+        run(there.close())
+    arrived = {told.id for told in ear.told}
+    assert arrived == ids
+    told_of: dict[str, set[int]] = {}
+    for told in ear.told:
+        told_of.setdefault(told.id, set()).add(told.event["n"])
+    assert all(len(each) == 1 for each in told_of.values()), "an id means one event"
 
 
 async def _send(one: Webhooks, event: Claimed) -> None:

@@ -219,6 +219,13 @@ def test_a_body_that_never_ends_is_cut_off_in_time() -> None:
         run(closed(connections[0]), 10)
 
 
+def test_a_sender_that_is_closed_keeps_no_connection() -> None:
+    with saying(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nx") as (ear, connections):
+        with sender(ear.config(timeout_ms=60_000)) as made:
+            assert run(made.send(ID, BODY)).arrived
+        run(closed(connections[0]), 10)
+
+
 async def closed(connection: Any) -> None:
     while connection.connected:
         await deferLater(reactor, 0.01)
