@@ -1,7 +1,7 @@
 """The metrics as Prometheus reads them.
 
-A server in use has thousands of series, and to write them down takes tens of milliseconds: it is done family by family,
-with other work in between.
+A server in use has thousands of series, and to gather and write them takes tens of milliseconds: it is done family by
+family, with other work in between. The largest family, of all calls of the database, takes some 5 ms for either.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ async def exposition(reactor: Any) -> bytes:
     turn = Turn(reactor)
     pieces = []
     for family in REGISTRY.collect():
+        await turn.offer()
         pieces.append(generate_latest(_One(family)))
         await turn.offer()
     return b"".join(pieces)
