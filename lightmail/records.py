@@ -13,6 +13,7 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from threading import Lock
 from typing import Final, TypeAlias
 
 from lightmail.logs import one_line
@@ -57,19 +58,22 @@ class Recent:
         self._bound = octets
         self._octets = 0
         self._lines: deque[str] = deque()
+        self._lock = Lock()
 
     def add(self, line: str) -> None:
         """Keep a record; the oldest go. May be called in any thread."""
         if len(line) > _RECORD_OCTETS:
             line = line[:_RECORD_OCTETS]
-        self._lines.append(line)
-        self._octets += len(line)
-        while self._octets > self._bound:
-            self._octets -= len(self._lines.popleft())
+        with self._lock:
+            self._lines.append(line)
+            self._octets += len(line)
+            while self._octets > self._bound:
+                self._octets -= len(self._lines.popleft())
 
     def blocks(self) -> Iterator[list[str]]:
         """The records as `Search` takes them: newest block first, of lines in their order."""
-        lines = self._lines.copy()
+        with self._lock:
+            lines = self._lines.copy()
         while lines:
             block: list[str] = []
             octets = 0
