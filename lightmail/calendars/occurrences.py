@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 from lightmail.calendars.recurrence import Recurrence, Window
 from lightmail.calendars.rules import Budget
 
-# Days that are looked at for one page: some tenths of a second of a thread's time.
-_DAYS: Final = 500_000
+# Days that are looked at for one page: some tenths of a second of a thread's time at most.
+_DAYS: Final = 200_000
 
 
 class Position(NamedTuple):

@@ -161,8 +161,10 @@ class Rule:
 
     def _days_of(self, year: int, month: int, budget: Budget) -> list[date]:
         count = monthrange(year, month)[1]
-        budget.spend(count)
-        return [day for number in range(1, count + 1) if self._fits(day := date(year, month, number))]
+        named = {number if number > 0 else count + 1 + number for number in self.month_days}
+        numbers = sorted(number for number in named if 1 <= number <= count) if named else range(1, count + 1)
+        budget.spend(max(len(numbers), 1))
+        return [day for number in numbers if self._fits(day := date(year, month, number))]
 
     def _spans(self, origin: int, start: int, last: int, days: int, budget: Budget) -> Iterator[list[date]]:
         """Spans of so many days, `interval` of them apart."""

@@ -181,6 +181,9 @@ async def list_happenings(
 
     Raises NoSuchCalendar, LimitReached (too much would have to be looked at), Unavailable.
     """
+    if end_us <= begin_us:
+        await show_calendar(hands.database, actor, calendar)
+        return []
     position = Position(EVER_US, 0, 0) if after is None else after
 
     def rows(cursor: Cursor) -> tuple[list[Event], list[tuple[Event, bytes]]]:
