@@ -102,7 +102,10 @@ def mbox(address: str, path: str, quoting: str, zone: str, **options: Any) -> No
 @click.argument("host")
 @click.option("--user", help="Who to log in as there; ADDRESS if not given.")
 @click.option("--port", type=click.IntRange(1, 65535), help="993, or 143 without implicit TLS.")
-@click.option("--tls", type=click.Choice(list(PORTS)), default="implicit", show_default=True)
+@click.option(
+    "--tls", type=click.Choice(list(PORTS)), default="implicit", show_default=True,
+    help="TLS from the first octet, by the command STARTTLS, or none.",
+)  # fmt: skip
 @click.option("--ca-file", type=click.Path(exists=True, dir_okay=False), help="Trust these certificates only.")
 @click.option("--insecure", is_flag=True, help="Trust any certificate: whoever is on the way learns the password.")
 @click.option(

@@ -207,16 +207,17 @@ def _say_end(found: Job) -> None:
 
 @job.command("list")
 @config_option
-@click.option("--state", type=click.Choice(STATES), default="", help="Only those.")
-@click.option("--kind", type=click.Choice(operations.KINDS), default="", help="Only those.")
+@click.option("--state", type=click.Choice(STATES), help="Only those.")
+@click.option("--kind", type=click.Choice(operations.KINDS), help="Only those.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def list_(state: str, kind: str, limit: int, as_json: bool) -> None:
+def list_(state: str | None, kind: str | None, limit: int, as_json: bool) -> None:
     """Print jobs, the newest first. Times are UTC."""
     actor = console()
 
     async def work(rows: Rows) -> list[Job]:
-        found, _ = await operations.listed(rows.database, actor, state=state, kind=kind, before=None, limit=limit)
+        chosen = {"state": state or "", "kind": kind or ""}
+        found, _ = await operations.listed(rows.database, actor, **chosen, before=None, limit=limit)
         return list(found)
 
     found = with_rows(work)

@@ -24,11 +24,11 @@ def session() -> None:
 @session.command("list")
 @config_option
 @click.option("--account", "owner", metavar="ADDRESS", help="Only this account's.")
-@click.option("--protocol", type=click.Choice(["imap", "pop3", "lmtp"]), default="", help="Only of this protocol.")
+@click.option("--protocol", type=click.Choice(["imap", "pop3", "lmtp"]), help="Only of this protocol.")
 @click.option("--from", "address", metavar="IP", default="", help="Only from this address.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="How many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def list_(owner: str | None, protocol: str, address: str, limit: int, as_json: bool) -> None:
+def list_(owner: str | None, protocol: str | None, address: str, limit: int, as_json: bool) -> None:
     """Print the sessions of all servers that have a section [api], the newest first, as they were some seconds ago.
 
     Times are UTC. Connections that have not logged in are not listed.
@@ -41,7 +41,7 @@ def list_(owner: str | None, protocol: str, address: str, limit: int, as_json: b
             rows.database,
             actor,
             account=account,
-            protocol=protocol,
+            protocol=protocol or "",
             address=str(ip_of(address) or address),
             limit=limit,
         )

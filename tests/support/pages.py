@@ -8,7 +8,7 @@ command can stand in a page that is not seen here.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,18 +29,19 @@ class Page:
     path: Path
     lines: dict[int, str]
 
-    def script(self, without: Collection[str] = ()) -> str:
+    def script(self, instead: Mapping[str, str] | None = None) -> str:
         """The page as a bash script with the same line numbers, which stops where a command fails and says where.
 
-        `without` are lines that are left out; each must be there.
+        `instead` are lines that are replaced by others, or by nothing; each must be there.
         """
-        absent = set(without) - set(self.lines.values())
+        instead = instead or {}
+        absent = set(instead) - set(self.lines.values())
         assert not absent, f"{self.path.name} has no {sorted(absent)}"
         # Line 1 is a heading in every page.
         traced = f"PS4='+ {self.path.name}:$LINENO: '; set -eEuxo pipefail"
-        kept = {number: line for number, line in self.lines.items() if line not in without}
-        last = max(kept, default=1)
-        return "\n".join([traced, *(kept.get(number, "") for number in range(2, last + 1)), ""])
+        last = max(self.lines, default=1)
+        lines = [self.lines.get(number, "") for number in range(2, last + 1)]
+        return "\n".join([traced, *(instead.get(line, line) for line in lines), ""])
 
 
 def read(path: Path) -> Page:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from tests.support.machine import Answer, Machine
@@ -40,14 +40,17 @@ def walk(
     path: Path,
     *,
     directory: str = "/root",
-    without: Collection[str] = (),
+    instead: Mapping[str, str] | None = None,
     answers: Sequence[Answer] = (),
     seconds: float = 180,
 ) -> Walk:
-    """Do what the page says in `directory`, but for the lines `without`. AssertionError names the line that failed."""
+    """Do what the page says in `directory`. AssertionError names the line that failed.
+
+    `instead` are lines that others, or empty ones, take the place of.
+    """
     page = read(path)
     script = machine.files / "run" / f"{path.stem}.sh"
-    script.write_text(page.script(without))
+    script.write_text(page.script(instead))
     terminal = machine.at_a_terminal(
         "env", "-C", directory, "bash", f"/run/{path.stem}.sh", answers=(*answers, *_ASKED)
     )

@@ -6,6 +6,7 @@ each with its own client of the object store, and a few threads that wait for th
 
 from __future__ import annotations
 
+import os
 import time
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -84,6 +85,7 @@ class Examiners:
         self._store = store
         self._pool = pool
         self.at_once = 2 * processes or 4
+        _leave_what_is_closed()
         self._workers = (
             ProcessPoolExecutor(processes, get_context("spawn"), initializer=_open, initargs=(storage, s3))
             if processes
@@ -101,6 +103,13 @@ class Examiners:
         """Let the processes end when they have done what they are at."""
         if self._workers is not None:
             self._workers.shutdown(wait=False, cancel_futures=True)
+
+
+def _leave_what_is_closed() -> None:
+    """Go to the root directory where this one is closed to us: processes that we spawn go where we are before all else,
+    and root may be in /root, which the user that root has become may not enter."""
+    if not os.access(os.getcwd(), os.X_OK):
+        os.chdir("/")
 
 
 def _landed(future: Future[Any]) -> Deferred[Any]:

@@ -11,3 +11,6 @@ postconf -e 'smtpd_relay_restrictions = permit_mynetworks permit_sasl_authentica
 for user in lightmail seaweedfs; do
     ! getent passwd $user >/dev/null || userdel $user
 done
+if getent passwd prometheus >/dev/null; then
+    install -d -o prometheus /var/lib/prometheus/metrics2
+fi
