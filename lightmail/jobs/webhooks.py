@@ -84,13 +84,15 @@ class Webhooks(Rounds):
         self._failures = 0
         self._wait_seconds = 0
         self._more = False
-        self._counted_at = float("-inf")
         self._begin_anew()
         receiver.when_changed(self._begin_anew)
 
     def _begin_anew(self) -> None:
         self._events.want(self._receiver.config.wanted)
         self._failures = self._wait_seconds = 0
+        self._counted_at = float("-inf")
+        for state in ("waiting", "failed"):
+            WEBHOOK_BACKLOG.labels(state).set(0)
         if self.running:
             self.hasten()
 

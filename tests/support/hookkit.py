@@ -19,11 +19,15 @@ from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET, Site
 
 from lightmail.config import WebhookConfig
+from lightmail.jobs.webhooks import Webhooks
 from lightmail.mime.fields import Fields
 from lightmail.model import StoredBlob
+from lightmail.operations.events import Events
+from lightmail.store.webhooks import Queued, list_txn
+from lightmail.webhooks import Receiver
 from lightmail.webhooks.signing import new_secret
 from tests.support.reactor import call, run
-from tests.support.storekit import blob
+from tests.support.storekit import Store, blob
 
 reactor: Any = installed_reactor
 
@@ -167,3 +171,19 @@ class Names:
         for address in answer:
             receiver.addressResolved(IPv4Address("TCP", address, portNumber))
         receiver.resolutionComplete()
+
+
+def queued(store: Store) -> list[Queued]:
+    """The rows of the queue, the oldest first."""
+    return run(store.database.read("test", list_txn, 0, 1000))
+
+
+@contextmanager
+def telling(store: Store, ear: Ear, **changes: Any) -> Iterator[Webhooks]:
+    """A process that tells; it does not go round by itself."""
+    there = call(Receiver, ear.config(**changes), reactor)
+    made = call(lambda: Webhooks(store.database, Events(), there, reactor=reactor))
+    try:
+        yield made
+    finally:
+        run(there.close())
