@@ -209,15 +209,16 @@ def _say_end(found: Job) -> None:
 @config_option
 @click.option("--state", type=click.Choice(STATES), help="Only those.")
 @click.option("--kind", type=click.Choice(operations.KINDS), help="Only those.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(state: str | None, kind: str | None, limit: int, as_json: bool) -> None:
     """Print jobs, the newest first. Times are UTC."""
     actor = console()
 
     async def work(rows: Rows) -> list[Job]:
-        chosen = {"state": state or "", "kind": kind or ""}
-        found, _ = await operations.listed(rows.database, actor, **chosen, before=None, limit=limit)
+        found, _ = await operations.listed(
+            rows.database, actor, state=state or "", kind=kind or "", before=None, limit=limit
+        )
         return list(found)
 
     found = with_rows(work)
