@@ -113,15 +113,17 @@ def _fail(request: BoundedRequest, error: Exception) -> None:
         problem = of_mail_error(ServerBug())
     if request.startedWriting:
         # An answer that was begun cannot become another one: the client sees that it is not whole.
+        log.warn("the answer was cut off: {why}", why=problem.detail, session=request.id)
+        request.code = problem.status
         request.cut()
         return
     send_problem(request, problem)
 
 
-def _no_route(methods: Mapping[bytes, str]) -> Callable[[BoundedRequest, Failure], None]:
+def _no_route(methods: Mapping[bytes, str]) -> Any:
     """What answers a path that no endpoint has, or not by this method."""
 
-    def answer(request: BoundedRequest, failure: Failure) -> None:
+    def answer(request: Any, failure: Failure) -> None:
         error = failure.value
         if isinstance(error, MethodNotAllowed):
             problem = _not_allowed(methods.get(request.path) or ", ".join(sorted(error.valid_methods or ())))

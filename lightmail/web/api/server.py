@@ -8,9 +8,9 @@ import platform
 import resource
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from importlib.metadata import version
 from typing import Any, Final
 
+import twisted
 from lightmail import __version__
 from lightmail.config import Config
 from lightmail.errors import MailError, Unavailable
@@ -201,7 +201,7 @@ async def info(call: Call) -> Json:
             "hostname": config.system.hostname,
             "version": __version__,
             "python": platform.python_version(),
-            "twisted": version("twisted"),
+            "twisted": twisted.__version__,
             "started_at": moment_text(call.services.started_us),
             "pid": os.getpid(),
             "database": config.database.driver,

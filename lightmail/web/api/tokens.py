@@ -73,7 +73,8 @@ class Tokens:
         token = await self._use.find(secret)
         if token is None:
             LOGINS.labels("api", "failed").inc()
-            log.info("login failed for a token from {address} over api", result="failed", address=origin, protocol="api")
+            said = "login failed for a token from {address} over api"
+            log.info(said, result="failed", address=origin, protocol="api")
             raise _unauthorized("The token is unknown, revoked or expired.", "token_invalid", error="invalid_token")
         scopes = frozenset(scope for scope in Scope if scope.value in token.scopes)
         return Caller(Actor(f"token {token.name}", origin, token.domain), scopes)
