@@ -15,10 +15,11 @@ import pytest
 from cryptography import x509
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
+from twisted.internet.task import Clock
 from twisted.logger import LogEvent, globalLogPublisher
 
 from lightmail.app.certificate import dns_names, make_self_signed
-from lightmail.app.certificates import Certificates
+from lightmail.app.certificates import LOOK_SECONDS, Certificates, renewals
 from lightmail.config import TlsConfig
 from lightmail.errors import StartupError
 from lightmail.metrics import REGISTRY
@@ -257,3 +258,21 @@ def test_when_the_first_of_them_expires_is_a_metric(place: Place) -> None:
     certificates = place.open()
     expiry = REGISTRY.get_sample_value("lightmail_certificate_expiry_seconds")
     assert expiry == certificates.served.first.ends.timestamp()
+
+
+def test_the_server_looks_once_a_minute(place: Place) -> None:
+    async def at_once(fn: Callable[..., Any], *args: Any) -> Any:
+        return fn(*args)
+
+    clock: Any = Clock()
+    certificates = place.open()
+    before = serial(certificates)
+    service = renewals(certificates, at_once, reactor=clock)
+    service.startService()
+    place.renew()
+    clock.advance(LOOK_SECONDS - 1)
+    assert serial(certificates) == before
+    clock.advance(1)
+    assert serial(certificates) != before
+    service.stopService()
+    assert clock.getDelayedCalls() == []
