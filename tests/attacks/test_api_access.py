@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lightmail.config import ApiConfig
-from lightmail.web.api.endpoints import Endpoint
+from lightmail.web.api.endpoints import Endpoint, Query
 from lightmail.web.api.schemas import (
     Address,
     Boolean,
@@ -25,6 +25,7 @@ from lightmail.web.api.schemas import (
 )
 from lightmail.web.api.scopes import ALL_SCOPES
 from lightmail.web.api.table import ENDPOINTS
+from tests.support import icaltext
 from tests.support.apikit import TOKEN, Answer, Api, serve_api
 from tests.support.apiworld import Realm, settle
 from tests.support.storekit import Store, fresh_config, open_store
@@ -124,8 +125,12 @@ def example(schema: Schema) -> Any:
 def path_to(endpoint: Endpoint, thing: str | None = None) -> str:
     """The endpoint's path with its variable, and the query that it needs."""
     path = re.sub(r"\{[a-z_]+\}", lambda found: thing or NOBODY[found[0]], endpoint.path, count=1)
-    needed = "&".join(f"{each.name}={example(each.type)}" for each in endpoint.query if each.required)
+    needed = "&".join(f"{each.name}={_needed(each)}" for each in endpoint.query if each.required)
     return f"{path}?{needed}" if needed else path
+
+
+def _needed(query: Query) -> Any:
+    return "2026-12-31T00:00:00Z" if query.name == "to" else example(query.type)
 
 
 def ask(api: Api, endpoint: Endpoint, path: str, token: str | None, **fields: Any) -> Answer:
@@ -224,11 +229,13 @@ def test_another_domains_things_are_as_those_that_never_were(api, store, alpha, 
 
 @pytest.mark.parametrize("endpoint", OF_ALL, ids=_name)
 def test_lists_show_nothing_of_another_domain(api, alpha, beta, endpoint):
+    needed = {each.name: _needed(each) for each in endpoint.query if each.required}
     queries: list[dict[str, Any]] = [{}]
     known = {each.name for each in endpoint.query}
     for name, value in {
         "domain_id": alpha.domain,
         "account_id": alpha.account,
+        "calendar_id": alpha.things["/calendar"],
         "search": "alpha",
         "target": "owner@alpha.example",
         "subject": "owner@alpha.example",
@@ -240,7 +247,7 @@ def test_lists_show_nothing_of_another_domain(api, alpha, beta, endpoint):
     for query in queries:
         if endpoint.paged:
             query["limit"] = 500
-        answer = api.get(endpoint.path, query, token=beta.token)
+        answer = api.get(endpoint.path, needed | query, token=beta.token)
         assert answer.status in (200, 404), answer
         assert b"alpha" not in answer.octets, query
 
@@ -253,6 +260,8 @@ def test_what_a_body_names_of_another_domain_does_not_exist(api, store, alpha, b
         ("/admin/aliases", {"address": "new@alpha.example", "target": "owner@beta.example"}),
         ("/admin/tokens", {"name": "thief", "scopes": ["status:read"], "domain_id": alpha.domain}),
         ("/admin/jobs/verify", {"account_id": alpha.account}),
+        ("/calendar", {"account_id": alpha.account, "name": "mine"}),
+        ("/calendar/event", {"calendar_id": alpha.things["/calendar"], "icalendar": icaltext.text().decode()}),
         (f"{message}/copy", {"dest_mailbox_id": alpha.mailbox}),
         (f"{message}/move", {"dest_mailbox_id": alpha.mailbox}),
     ]:
@@ -281,3 +290,12 @@ def test_a_domains_own_administrator_does_it_all(api, beta):
         if endpoint.method == "GET":
             answer = ask(api, endpoint, path_to(endpoint, _thing(beta, endpoint)), beta.token)
             assert answer.status == 200, (endpoint.path, answer)
+    for path, query in (
+        ("/calendar", {"account_id": beta.account}),
+        (
+            "/calendar/events",
+            {"calendar_id": beta.things["/calendar"], "from": "2026-01-01T00:00:00Z", "to": "2027-01-01T00:00:00Z"},
+        ),
+        ("/admin/sessions", {"account_id": beta.account}),
+    ):
+        assert len(api.get(path, query, token=beta.token).json["items"]) == 1, path

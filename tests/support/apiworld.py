@@ -13,6 +13,7 @@ from lightmail.model import AccountId
 from lightmail.objects.spool import Spools
 from lightmail.operations.append import NewMessage, append
 from lightmail.store import accounts, sessions
+from tests.support import icaltext
 from tests.support.apikit import Api
 from tests.support.reactor import run
 from tests.support.storekit import NOW_US, Store
@@ -43,6 +44,8 @@ def settle(api: Api, name: str) -> Realm:
     assert api.delete(f"/admin/accounts/{gone}").status == 204
     job = api.post("/admin/jobs/verify", {"account_id": account})
     assert job.status < 300, job
+    calendar = _made(api, "/calendar", {"account_id": account, "name": f"{name} days"})
+    event = icaltext.text(summary=f"{name} party").decode()
     things: dict[str, int | str] = {
         "/admin/domains": domain,
         "/admin/accounts": account,
@@ -53,6 +56,8 @@ def settle(api: Api, name: str) -> Realm:
         "/admin/messages": message,
         "/admin/sessions": report_session(api.store, account, name),
         "/admin/jobs": job.json["id"],
+        "/calendar": calendar,
+        "/calendar/events": _made(api, "/calendar/event", {"calendar_id": calendar, "icalendar": event}),
         "/admin/tokens": _made(
             api, "/admin/tokens", {"name": f"{name} other", "scopes": ["status:read"], "domain_id": domain}
         ),
