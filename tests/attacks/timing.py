@@ -1,8 +1,9 @@
 """Whether the time of a refusal tells a name that exists from one that does not: ``python -m tests.attacks.timing``.
 
 Wrong passwords are given for an account, for an inactive one and for names that nobody has, in random order, to a
-server of its own; the times are compared by the Mann-Whitney U test (two-sided, normal approximation, ties corrected).
-The effect is the chance that a refusal for the account takes longer than one for another name: 0.5 tells nothing.
+server of its own; with ``--app`` they have the form of app passwords, and the accounts have such ones. The times are
+compared by the Mann-Whitney U test (two-sided, normal approximation, ties corrected). The effect is the chance that a
+refusal for the account takes longer than one for another name: 0.5 tells nothing.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ import statistics
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from lightmail.auth.app_passwords import generate
 from tests.support.stack import EMBEDDED, HOST, open_stack
 
 NAMES = {
@@ -46,13 +48,13 @@ def mann_whitney(ours: Sequence[float], theirs: Sequence[float]) -> tuple[float,
     return u / (m * n), math.erfc(abs(z) / math.sqrt(2))
 
 
-def measure(port: int, samples: int) -> dict[str, list[float]]:
+def measure(port: int, samples: int, guess: Callable[[int], str]) -> dict[str, list[float]]:
     """Seconds of each refusal, by kind of name."""
     took: dict[str, list[float]] = {kind: [] for kind in NAMES}
     order = [kind for kind in NAMES for _ in range(samples + 3)]
     random.shuffle(order)
     for number, kind in enumerate(order):
-        line = f"a LOGIN {NAMES[kind](number)} guess{number}\r\n".encode()
+        line = f"a LOGIN {NAMES[kind](number)} {guess(number)}\r\n".encode()
         with socket.create_connection((HOST, port), timeout=60) as client, client.makefile("rb") as answers:
             answers.readline()
             started = time.perf_counter()
@@ -69,13 +71,17 @@ def main() -> int:
     """Measure, print, and judge."""
     parser = argparse.ArgumentParser(prog="python -m tests.attacks.timing", description=__doc__)
     parser.add_argument("--samples", type=int, default=150, help="refusals of each kind of name")
-    samples = parser.parse_args().samples
+    parser.add_argument("--app", action="store_true", help="guess app passwords")
+    arguments = parser.parse_args()
+    guess = (lambda _: generate()) if arguments.app else (lambda number: f"guess{number}")
     # Trusted, so that nothing but the check is measured: the slowing down of guesses would hide it.
     sections = {"limits": {"trusted_networks": "127.0.0.0/8"}}
     with open_stack(EMBEDDED, sections=sections) as stack:
+        for name in ("ada", "bob") if arguments.app else ():
+            stack.server.cli("app-password", "add", f"{name}@example.org", "phone")
         stack.server.cli("account", "disable", "bob@example.org")
         stack.server.start()
-        took = measure(stack.server.imap, samples)
+        took = measure(stack.server.imap, arguments.samples, guess)
         stack.server.stop()
     told = False
     for kind, times in took.items():
