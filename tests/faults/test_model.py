@@ -381,7 +381,7 @@ class Mail(RuleBasedStateMachine):
                 self._hang_up(server, mailbox)
 
     def _drop_what_was_spoiled(self) -> None:
-        """Drop snapshots that were lost or flipped and that nobody has written anew yet; there is nothing else to mend."""
+        """Drop snapshots that were lost or flipped, and not written anew since; there is nothing else to mend."""
         done = self.site.servers[0].cli("verify", "--deep", "--repair", "--account", self.address, check=False)
         found = re.findall(r"^([a-z-]+) account=", done.stdout, re.MULTILINE)
         assert set(found) <= {"snapshot-unusable"}, done.stdout + done.stderr
