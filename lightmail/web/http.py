@@ -7,6 +7,7 @@ multipart bodies are parsed before anybody has asked for them, and one octet a m
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from contextlib import suppress
 from io import BytesIO
 from typing import Any, Final
@@ -14,13 +15,13 @@ from typing import Any, Final
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as WaitedTooLong
 from twisted.internet.protocol import connectionDone
-from twisted.logger import Logger
-from twisted.protocols.policies import WrappingFactory
 from twisted.python.failure import Failure
 from twisted.web.http import HTTPChannel
 from twisted.web.server import Request, Site
 
-log = Logger()
+from lightmail.peers import is_loopback
+from lightmail.sessions import TurnedAway
+from lightmail.web.shares import Shares
 
 BODY_OCTETS: Final = 1 << 20
 # What all bodies that are being received or worked on may hold together.
@@ -35,6 +36,7 @@ class BoundedChannel(HTTPChannel):
     """A connection on which no request takes longer than a minute to arrive; in its own time to be answered."""
 
     site: BoundedSite
+    host: str
     _deadline: Any = None
 
     def connectionMade(self) -> None:
@@ -95,7 +97,7 @@ class BoundedRequest(Request):
     def __init__(self, channel: BoundedChannel, *args: Any) -> None:
         super().__init__(channel, *args)  # type: ignore[no-untyped-call]
         self.id = os.urandom(8).hex()
-        self._site = channel.site
+        self._site, self._host = channel.site, channel.host
         self.caller = ""
 
     def gotLength(self, length: int | None) -> None:
@@ -108,7 +110,7 @@ class BoundedRequest(Request):
         self._received += len(data)
         self.too_big = self.too_big or self._received > BODY_OCTETS
         if not (self.too_big or self.crowded):
-            self.crowded = not self._site.hold(len(data))
+            self.crowded = not self._site.bodies.take(self._host, len(data))
             if not self.crowded:
                 self._held += len(data)
                 self.content.write(data)  # type: ignore[union-attr]
@@ -165,26 +167,41 @@ class BoundedRequest(Request):
     def _let_go(self) -> None:
         held, self._held = self._held, 0
         if held:
-            self._site.release(held)
+            self._site.bodies.give_back(self._host, held)
             self.content = BytesIO()
 
 
 class BoundedSite(Site):
-    """The factory of connections. `room` is what the bodies of all requests together may still take, in octets;
-    `channels` are the connections that are open, and once `draining`, each ends with the answer that is on its way."""
+    """The factory of connections: so many at once, of which a quarter may come from one address unless it is `exempt`.
+
+    `bodies` is what the bodies of all requests may take, in octets. `channels` are the connections that are open; once
+    `draining`, each ends with the answer that is on its way.
+    """
 
     noisy = False
     displayTracebacks = False
     protocol = BoundedChannel  # type: ignore[assignment]
 
-    def __init__(self, root: Any, reactor: Any) -> None:
+    def __init__(
+        self, root: Any, reactor: Any, connections: int = 200, exempt: Callable[[str], bool] = is_loopback
+    ) -> None:
         arguments: dict[str, Any] = {"requestFactory": BoundedRequest, "timeout": _REQUEST_SECONDS, "reactor": reactor}
         super().__init__(root, **arguments)  # type: ignore[no-untyped-call]
-        self.room = _BODIES_OCTETS
+        self.bodies = Shares(_BODIES_OCTETS, exempt)
+        self._places = Shares(connections, exempt)
         self.channels: set[BoundedChannel] = set()
         self.draining = False
         self._clock = reactor
         self._last_left: Deferred[None] | None = None
+
+    def buildProtocol(self, addr: Any) -> Any:
+        """A connection; one that is closed where there are too many: they would take descriptors from the mail."""
+        host = getattr(addr, "host", "")
+        if not self._places.take(host):
+            return TurnedAway(b"")
+        channel: Any = super().buildProtocol(addr)  # type: ignore[no-untyped-call]
+        channel.host = host
+        return channel
 
     async def drain(self, seconds: float) -> None:
         """Close connections as soon as what they asked for is answered, and all that are open after `seconds`."""
@@ -202,38 +219,9 @@ class BoundedSite(Site):
     def left(self, channel: BoundedChannel) -> None:
         """A connection is gone."""
         self.channels.discard(channel)
+        self._places.give_back(channel.host)
         if not self.channels and self._last_left is not None and not self._last_left.called:
             self._last_left.callback(None)
 
-    def hold(self, octets: int) -> bool:
-        """Whether there is room for so much more of a body; then it is taken."""
-        if octets > self.room:
-            return False
-        self.room -= octets
-        return True
-
-    def release(self, octets: int) -> None:
-        """Give room back that `hold` has taken."""
-        self.room += octets
-
     def log(self, request: Any) -> None:
         """No line of twisted.web's own: the API logs its requests itself, and probes ask every few seconds."""
-
-
-class _Bounded(WrappingFactory):
-    """Closes connections that are too many at once: they would take descriptors from the mail services."""
-
-    noisy = False
-
-    def __init__(self, site: BoundedSite, connections: int) -> None:
-        super().__init__(site)  # type: ignore[no-untyped-call]
-        self._connections = connections
-        self.drain = site.drain
-
-    def buildProtocol(self, addr: Any) -> Any:
-        return super().buildProtocol(addr) if len(self.protocols) < self._connections else None
-
-
-def bounded_site(root: Any, reactor: Any, connections: int = 200) -> Any:
-    """The factory of a listener that serves the resource `root` to so many connections at once."""
-    return _Bounded(BoundedSite(root, reactor), connections)

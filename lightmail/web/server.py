@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 from twisted.web.resource import Resource
 
+from lightmail.peers import is_in, is_loopback
 from lightmail.web.api import status
 from lightmail.web.api.application import make_resource
 from lightmail.web.api.services import ApiServices
 from lightmail.web.api.table import ENDPOINTS
-from lightmail.web.http import BoundedRequest, bounded_site
+from lightmail.web.http import BoundedRequest, BoundedSite
 from lightmail.web.pages import application as pages
 from lightmail.web.pages import table
 from lightmail.web.pages.doorkeeper import Doorkeeper
@@ -50,9 +52,15 @@ def make_site(services: ApiServices, connections: int = 200) -> Any:
         trusted_networks=services.config.limits.trusted_networks,
     )
     web = pages.make_resource(table.VIEWS, table.menu, services, doorkeeper)
-    return bounded_site(_Root(make_resource(endpoints, services), web), services.reactor, connections)
+    root = _Root(make_resource(endpoints, services), web)
+    return BoundedSite(root, services.reactor, connections, _exempt(services))
 
 
 def make_metrics_site(services: ApiServices) -> Any:
     """The factory of the listener of ``[metrics]``: /metrics and nothing else."""
-    return bounded_site(make_resource(status.METRICS, services), services.reactor, _SCRAPERS)
+    return BoundedSite(make_resource(status.METRICS, services), services.reactor, _SCRAPERS, _exempt(services))
+
+
+def _exempt(services: ApiServices) -> Callable[[str], bool]:
+    """Whether an address may have all connections: this host's, and that of a proxy that all clients come from."""
+    return lambda address: is_loopback(address) or is_in(address, services.config.limits.trusted_networks)

@@ -28,7 +28,7 @@ from lightmail.web.api.figures import Figures
 from lightmail.web.api.scopes import ALL_SCOPES, Scope
 from lightmail.web.api.services import ApiServices
 from lightmail.web.api.table import ENDPOINTS
-from lightmail.web.http import bounded_site
+from lightmail.web.http import BoundedSite
 from lightmail.web.readiness import Readiness
 from lightmail.web.server import make_site
 from lightmail.webhooks import Receiver
@@ -136,7 +136,7 @@ def serve_api(
     if pages:
         site = call(make_site, api.services, connections)
     else:
-        site = bounded_site(call(make_resource, endpoints, api.services), reactor, connections)
+        site = BoundedSite(call(make_resource, endpoints, api.services), reactor, connections)
     listener = call(reactor.listenTCP, 0, site, 50, "127.0.0.1")
     api.port = listener.getHost().port
     try:

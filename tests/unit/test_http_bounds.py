@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from twisted.internet.address import IPv4Address
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.web.resource import Resource
 from twisted.web.server import NOT_DONE_YET
 
-from lightmail.web.http import BoundedSite
+from lightmail.web.http import BoundedChannel, BoundedSite
+from lightmail.web.shares import Shares
 
 
 class _Transport(StringTransport):
@@ -93,6 +97,47 @@ def test_the_next_request_has_its_own_minute(line):
 
 def test_what_a_body_held_is_given_back_when_its_client_is_gone(line):
     line.protocol.dataReceived(b"POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n" + b"x" * 900)
-    held = line.site.room
+    held = line.site.bodies.room
     line.protocol.connectionLost()
-    assert line.site.room == held + 900
+    assert line.site.bodies.room == held + 900
+
+
+def test_no_address_takes_more_than_a_quarter():
+    shares = Shares(100, lambda address: address == "here")
+    assert [shares.take("192.0.2.1") for _ in range(26)] == [True] * 25 + [False]
+    assert shares.take("192.0.2.2")
+    assert [shares.take("here") for _ in range(75)] == [True] * 74 + [False]
+    assert not shares.take("192.0.2.3")
+    shares.give_back("here", 74)
+    shares.give_back("192.0.2.1", 25)
+    shares.give_back("192.0.2.2")
+    assert shares.room == 100
+    assert [shares.take("192.0.2.1", 25), shares.take("192.0.2.1", 1)] == [True, False]
+
+
+@given(st.lists(st.tuples(st.sampled_from("abc"), st.integers(1, 40)), max_size=60))
+def test_what_is_given_back_can_be_taken_again(steps):
+    shares = Shares(100, lambda address: address == "c")
+    taken: list[tuple[str, int]] = []
+    for address, amount in steps:
+        if shares.take(address, amount):
+            taken.append((address, amount))
+        elif taken:
+            shares.give_back(*taken.pop(0))
+        assert shares.room == 100 - sum(amount for _, amount in taken)
+        for each in "ab":
+            assert sum(amount for address, amount in taken if address == each) <= 25
+
+
+def test_places_are_given_back(line):
+    room = line.site.bodies.room
+    strangers = [line.site.buildProtocol(IPv4Address("TCP", "192.0.2.1", port)) for port in range(1, 52)]
+    assert [isinstance(each, BoundedChannel) for each in strangers] == [True] * 50 + [False]
+    turned_away = _Transport()
+    strangers[-1].makeConnection(turned_away)
+    assert turned_away.disconnecting
+    for each in strangers[:-1]:
+        each.makeConnection(_Transport())
+        each.connectionLost()
+    assert isinstance(line.site.buildProtocol(IPv4Address("TCP", "192.0.2.1", 60)), BoundedChannel)
+    assert line.site.bodies.room == room
