@@ -20,6 +20,7 @@ from twisted.logger import Logger
 from lightmail import __version__
 from lightmail.errors import MailError
 from lightmail.model import AccountId
+from lightmail.operations import sessions as operations
 from lightmail.peers import ip_of
 from lightmail.rounds import Rounds
 from lightmail.sessions import DISMISSED, About, Session, Sessions
@@ -74,7 +75,7 @@ class Reports:
         for start in range(0, max(len(opened), len(closed), 1), _AT_ONCE):
             more, less = opened[start : start + _AT_ONCE], closed[start : start + _AT_ONCE]
             reports = [report for _, report in more]
-            forgotten = await self._database.run("sessions", stored.report_txn, self._process, reports, less)
+            forgotten = await operations.report(self._database, self._process, reports, less)
             self._beaten = self._reactor.seconds()
             if forgotten:
                 # Others took this process for dead, and its rows with it; or it is new.
@@ -83,14 +84,14 @@ class Reports:
             for session in less:
                 self._reported.pop(session, None)
         if due:
-            buried = await self._database.run("sessions", stored.bury_txn)
+            buried = await operations.bury(self._database)
             if buried:
                 log.info("forgot {count} processes that have been silent, and their sessions", count=buried)
 
     async def leave(self) -> None:
         """Take this process's rows away. Where the database does not answer, others do so later."""
         try:
-            await self._database.run("sessions", stored.leave_txn, self._process.id)
+            await operations.leave(self._database, self._process)
         except MailError as error:
             log.info("the rows of this process's sessions stay until others remove them: {error}", error=error)
 

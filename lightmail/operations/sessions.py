@@ -19,7 +19,7 @@ from lightmail.operations.transactions import Transactions
 from lightmail.store import sessions
 from lightmail.store.cursor import Cursor
 from lightmail.store.database import Database
-from lightmail.store.sessions import Chosen, Listed
+from lightmail.store.sessions import Chosen, Listed, Process, Report
 
 # Every id is below it.
 NEWEST: Final = (1 << 63) - 1
@@ -84,3 +84,24 @@ async def end_account_sessions(tx: Transactions, actor: Actor, account: AccountI
         return Changed(None)
 
     await tx.commit("end-sessions", work, account=None)
+
+
+# --- for the processes that have them ---
+
+
+async def report(database: Database, process: Process, opened: Sequence[Report], closed: Sequence[str]) -> bool:
+    """Note the sessions of a process that are new or changed, and those that have ended; and that it lives.
+
+    True when it was taken for dead meanwhile, so that what it reported earlier is gone. Raises Unavailable.
+    """
+    return await database.run("sessions", sessions.report_txn, process, opened, closed)
+
+
+async def bury(database: Database) -> int:
+    """Forget the processes that have been silent for too long, and their sessions; how many. Raises Unavailable."""
+    return await database.run("sessions", sessions.bury_txn)
+
+
+async def leave(database: Database, process: Process) -> None:
+    """Forget a process that stops, and its sessions. Raises Unavailable; others do it a minute later."""
+    await database.run("sessions", sessions.leave_txn, process.id)
