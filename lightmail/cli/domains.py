@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from lightmail.app import Rows
 from lightmail.cli.common import config_option, console, domain_id, table, with_rows
 from lightmail.operations import domains as operations
 from lightmail.store import domains
-from lightmail.store.cursor import Cursor
+from lightmail.store.domains import Domain
+from lightmail.store.ranges import names_from
+
+_ALL: Final = 1 << 31
 
 
 @click.group()
@@ -56,16 +61,11 @@ def set_(name: str, max_accounts: int | None) -> None:
 def list_() -> None:
     """Print each domain with the number of its accounts and how many it may have."""
 
-    async def work(rows: Rows) -> tuple[list[tuple[str, int]], dict[str, int]]:
-        return await rows.database.read("cli", _domains_txn)
+    async def work(rows: Rows) -> list[Domain]:
+        return await rows.database.read("cli", domains.page_txn, names_from(), _ALL)
 
-    found, limits = with_rows(work)
     heading = ("DOMAIN", "ACCOUNTS", "LIMIT")
-    table([heading, *((name, str(count), str(limits.get(name, "-"))) for name, count in found)])
-
-
-def _domains_txn(cursor: Cursor) -> tuple[list[tuple[str, int]], dict[str, int]]:
-    return domains.domains_txn(cursor), domains.limits_txn(cursor)
+    table([heading, *((each.name, str(each.accounts), str(each.max_accounts or "-")) for each in with_rows(work))])
 
 
 @domain.command("delete")

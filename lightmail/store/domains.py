@@ -70,21 +70,6 @@ def count_txn(cursor: Cursor, names: NameRange) -> int:
     return int(row[0]) if row else 0
 
 
-def domains_txn(cursor: Cursor) -> list[tuple[str, int]]:
-    """Every domain with the number of its accounts, by name."""
-    cursor.execute(
-        "SELECT d.name, (SELECT COUNT(*) FROM accounts a WHERE a.domain = d.id AND a.deleted_at = 0)"
-        " FROM domains d ORDER BY d.name"
-    )
-    return [(row[0].decode(), row[1]) for row in cursor.fetchall()]
-
-
-def limits_txn(cursor: Cursor) -> dict[str, int]:
-    """How many accounts each domain may have; domains without a limit are missing."""
-    cursor.execute("SELECT d.name, l.accounts FROM domain_limits l JOIN domains d ON d.id = l.domain")
-    return {row[0].decode(): row[1] for row in cursor.fetchall()}
-
-
 # --- writes ---
 
 

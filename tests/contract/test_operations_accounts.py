@@ -66,7 +66,9 @@ def test_domains(store: Store) -> None:
     with pytest.raises(NoSuchDomain):
         run(accounts.add_account(store.tx, OPERATOR, "a@two.example", "h"))
     account = run(accounts.add_account(store.tx, OPERATOR, "a@one.example", "h"))
-    assert ("one.example", 1) in run(store.database.read("test", domain_rows.domains_txn))
+    shown = run(store.database.read("test", domain_rows.by_name_txn, "one.example"))
+    assert shown is not None
+    assert (shown.id, shown.accounts, shown.max_accounts) == (one, 1, 0)
     with pytest.raises(Cannot):
         run(domains.delete_domain(store.tx, OPERATOR, one))
     run(accounts.delete_account(store.tx, OPERATOR, account.id))

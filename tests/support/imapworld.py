@@ -176,6 +176,6 @@ class ImapWorld:
 
     async def _add_account(self, address: str, password_hash: str, quota_octets: int) -> None:
         domain = address.rpartition("@")[2]
-        if domain not in dict(await self.database.read("domains", domains.domains_txn)):
+        if await self.database.read("domains", domains.by_name_txn, domain) is None:
             await add_domain(self.transactions, OPERATOR, domain)
         await add_account(self.transactions, OPERATOR, address, password_hash, quota_octets=quota_octets)
