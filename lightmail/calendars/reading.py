@@ -16,9 +16,6 @@ from functools import lru_cache
 from typing import Any, Final
 from zoneinfo import available_timezones
 
-from icalendar import Calendar
-from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
-
 from lightmail.calendars.recurrence import Change, Length, Place, Recurrence
 from lightmail.calendars.rules import FREQUENCIES, Budget, Rule, TooMuch
 from lightmail.errors import Invalid
@@ -140,6 +137,8 @@ def _zones() -> frozenset[str]:
 
 def zone_name(name: str) -> str:
     """The name of a time zone as zoneinfo has it: of one of Windows, or behind a vendor's prefix. Raises Invalid."""
+    from icalendar.timezone.windows_to_olson import WINDOWS_TO_OLSON
+
     plain = name.strip("/")
     parts = plain.split("/")[:8]
     for known in (WINDOWS_TO_OLSON.get(plain, plain), *("/".join(parts[at:]) for at in range(1, len(parts)))):
@@ -150,6 +149,9 @@ def zone_name(name: str) -> str:
 
 def _parsed(lines: Sequence[str]) -> Any:
     """The calendar as the library reads it."""
+    # Here and not above: it takes 0.1 s to load, and most processes have nothing to do with calendars.
+    from icalendar import Calendar
+
     try:
         calendar: Any = Calendar.from_ical("\r\n".join([*lines, ""]))
         name = calendar.name
