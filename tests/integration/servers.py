@@ -114,11 +114,13 @@ class MailServer:
         return {name: str(port) for name, port in moved.items()}
 
     def write_config(self) -> None:
-        """Write the sections to the configuration file."""
+        """Write the sections to the configuration file, in one piece: a server may read it just then."""
         lines = []
         for name, keys in self.sections.items():
             lines += [f"[{name}]", *(f"{key} = {value}" for key, value in keys.items()), ""]
-        self.config.write_text("\n".join(lines))
+        whole = self.config.with_suffix(".new")
+        whole.write_text("\n".join(lines))
+        whole.replace(self.config)
 
     def cli(self, *arguments: str, stdin: str = "", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run `lightmail ARGUMENTS --config FILE`."""
