@@ -52,17 +52,22 @@ class Setup:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """A blob to be stored; `deadline` is a moment of CLOCK_MONOTONIC, after which nobody may begin with it."""
+    """A blob to be stored; `deadline` is a moment of CLOCK_MONOTONIC, after which nobody may begin with it.
+
+    `trace` marks what is logged about it.
+    """
 
     number: int
     deadline: float
     now_us: int
     internaldate_us: int
     owners: Owners
+    trace: str = ""
 
     def pack(self) -> bytes:
         """The record up to the blob's octets, which follow."""
-        head = pickle.dumps((self.number, self.deadline, self.now_us, self.internaldate_us, tuple(self.owners)))
+        about = (self.number, self.deadline, self.now_us, self.internaldate_us, tuple(self.owners), self.trace)
+        head = pickle.dumps(about)
         return _LENGTH.pack(len(head)) + head
 
     @classmethod
@@ -89,6 +94,7 @@ class Said:
     namespace: str
     text: str
     traceback: str
+    trace: str
 
     def pack(self) -> bytes:
         """As a record."""

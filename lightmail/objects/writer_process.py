@@ -25,6 +25,7 @@ from lightmail.model import StoredBlob
 from lightmail.objects.backends import ObjectStore, open_unmetered
 from lightmail.objects.datagrams import RECORD_OCTETS, Answer, Job, Ready, Said, Setup
 from lightmail.objects.writing import BlobWriter
+from lightmail.traces import CURRENT
 
 log = Logger()
 
@@ -68,6 +69,7 @@ def _serve(link: socket.socket, store: ObjectStore, setup: Setup) -> None:
         while octets := link.recv_into(buffer):
             stages.clear()
             job, blob = Job.unpack(view[:octets])
+            CURRENT.set(job.trace)
             outcome = _outcome(writer, job, blob)
             _answer(link, Answer(job.number, tuple(stages), outcome))
 
@@ -109,7 +111,8 @@ def _observer(link: socket.socket) -> ILogObserver:
             return
         failure = event.get("log_failure")
         traceback = "" if failure is None else failure.getTraceback()
-        said = Said(level.name, str(event.get("log_namespace", "")), formatEvent(event)[:8000], traceback[:32_000])
+        namespace = str(event.get("log_namespace", ""))
+        said = Said(level.name, namespace, formatEvent(event)[:8000], traceback[:32_000], CURRENT.get())
         with suppress(OSError):  # nobody may be there to be told
             link.send(said.pack())
 

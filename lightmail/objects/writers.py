@@ -32,6 +32,7 @@ from lightmail.model import StoredBlob
 from lightmail.objects import writing
 from lightmail.objects.datagrams import BLOB_OCTETS, Answer, Job, Owners, Ready, Said, Setup, unpack
 from lightmail.objects.writer_link import Link
+from lightmail.traces import CURRENT
 
 log = Logger()
 
@@ -180,7 +181,8 @@ class WriterProcess:
         """As `Writers.write`, for a blob that it `takes`."""
         assert self._link is not None
         self._number += 1
-        head = Job(self._number, time.monotonic() + WAIT_SECONDS, now_us, internaldate_us, owners).pack()
+        deadline = time.monotonic() + WAIT_SECONDS
+        head = Job(self._number, deadline, now_us, internaldate_us, owners, CURRENT.get()).pack()
         if len(head) + octets > self._link.largest:
             return None
         job = _Waiting(octets, self._reactor.seconds(), Deferred(_forget))
@@ -350,4 +352,4 @@ class _Remote(Failure):
 def _log_for(said: Said) -> None:
     """Write a process's event into the server's log."""
     more = {"log_failure": _Remote(said.traceback)} if said.traceback else {}
-    Logger(said.namespace).emit(LogLevel.levelWithName(said.level), "{text}", text=said.text, **more)
+    Logger(said.namespace).emit(LogLevel.levelWithName(said.level), "{text}", text=said.text, trace=said.trace, **more)

@@ -26,13 +26,15 @@ from lightmail.objects import writer_process
 from lightmail.objects.backends import ObjectStore, open_store
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.datagrams import BLOB_OCTETS, RECORD_OCTETS, Answer, Job, Setup, unpack
-from lightmail.objects.spool import Spools
+from lightmail.objects.spool import Spool, Spools
 from lightmail.objects.writers import ANSWER_SECONDS, JOB_OCTETS, JOBS, STOP_SECONDS, Writers, open_writers
 from lightmail.threads import BoundedPool
+from lightmail.traces import CURRENT
 from tests.support.reactor import call, run
 from tests.support.writers import started
 
 ACCOUNT = bytes(16)
+TRACE = "4be1c09a77d2.1"
 
 
 class Timed:
@@ -74,10 +76,14 @@ class Works:
     def _begin(self, body: bytes) -> None:
         spool = self.spools.new()
         spool.write(body)
-        writing = Deferred.fromCoroutine(self.blobs.write(spool, internaldate_us=1, owners=[(ACCOUNT, MailboxId(1))]))
+        writing = Deferred.fromCoroutine(self._write(spool))
         writing.addErrback(lambda failure: failure.trap(MailError) and failure.value)
         writing.addCallback(lambda outcome: self.outcomes.update({body: outcome}))
         writing.addBoth(lambda _: spool.close())
+
+    async def _write(self, spool: Spool) -> StoredBlob:
+        CURRENT.set(TRACE)
+        return await self.blobs.write(spool, internaldate_us=1, owners=[(ACCOUNT, MailboxId(1))])
 
     def assert_stored(self, *bodies: bytes) -> None:
         """All of them are stored, and readable."""
@@ -253,6 +259,7 @@ def test_trouble_with_the_store_is_told_and_logged_here(works: Works) -> None:
     said = [event for event in events if event.get("log_namespace") == "lightmail.objects.directory"]
     assert said
     assert "is its file system mounted?" in said[0]["text"]
+    assert {event["trace"] for event in said} == {TRACE}
 
 
 def test_a_rendering_larger_than_a_record_is_made_by_a_thread(works: Works) -> None:
