@@ -42,7 +42,7 @@ def walk(
     directory: str = "/root",
     instead: Mapping[str, str] | None = None,
     answers: Sequence[Answer] = (),
-    seconds: float = 180,
+    seconds: float = 600,
 ) -> Walk:
     """Do what the page says in `directory`. AssertionError names the line that failed.
 
