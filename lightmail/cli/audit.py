@@ -49,7 +49,11 @@ def audit(
         click.echo(json.dumps([_document(each) for each in found], indent=2, ensure_ascii=False))
         return
     rows = [
-        (moment(each.happened_us), each.actor, each.origin, each.action, each.subject, _shown(each.detail))
+        (
+            moment(each.happened_us),
+            *map(_plain, (each.actor, each.origin, each.action, each.subject)),
+            _shown(each.detail),
+        )
         for each in found
     ]
     table([("TIME", "ACTOR", "FROM", "ACTION", "SUBJECT", "DETAIL"), *rows])
@@ -66,6 +70,11 @@ def _document(entry: Entry) -> dict[str, Any]:
         "detail": entry.detail,
         "domain": entry.domain_name,
     }
+
+
+def _plain(text: str) -> str:
+    """A text that does nothing to a terminal: subjects are what users called things."""
+    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _shown(detail: Any) -> str:
