@@ -299,6 +299,8 @@ class LmtpServer(Protocol):
         """Hang up on a message that is absurdly far over the bound; each recipient is told why."""
         if octets <= OVERRUN * self._services.config.max_message_octets:
             return False
+        sender = self._sender.address if self._sender is not None else ""
+        self.log.info("refused from <{sender}>: {octets} octets and more, cut off", sender=sender, octets=octets)
         for _ in self._routes or [()]:
             self._say(refusal(TooBig()))
         self._channel.close()
