@@ -56,6 +56,8 @@ def _check_listeners(config: Config) -> None:
     for name, service in (("imap", config.imap), ("pop3", config.pop3), ("api", config.api)):
         if service is not None and not service.port and not service.ssl_port:
             raise ConfigError(f"[{name}] port and ssl_port are both 0; give one of them, or remove the section")
+    if config.api is not None and config.api.job_directory and not os.path.isabs(config.api.job_directory):
+        raise ConfigError("[api] job_directory must be an absolute path")
 
 
 def _tls_ports(config: Config) -> Iterator[tuple[str, int]]:

@@ -110,6 +110,7 @@ def test_defaults_of_the_fixed_names(write, tmp_path):
         ("[imap]\nbind = localhost\n", r"\[imap\] bind must be an IP address"),
         ("[imap]\nssl_port = 993\n", r"\[imap\] ssl_port = 993 needs \[tls\] cert and key"),
         ("[imap]\nport=0\nssl_port = 0\n", r"\[imap\] port and ssl_port are both 0"),
+        ("[api]\njob_directory = jobs\n", r"\[api\] job_directory must be an absolute path"),
         ("[pop3]\nssl_port=0\ntls_only=on\n", r"\[pop3\] tls_only needs \[tls\]"),
         ("[lmtp]\n", r"\[lmtp\] socket or port is missing"),
         ("[lmtp]\nport=24\nsocket_mode = 888\n", r"\[lmtp\] socket_mode must be octal permissions"),

@@ -29,6 +29,8 @@ def look(config: Config) -> Iterator[Check]:
         wanted[storage.cache_directory] = "[storage] cache_directory"
     if config.database.driver == "sqlite":
         wanted.setdefault(os.path.dirname(config.database.path), "[database] path")
+    if config.api is not None and config.api.job_directory:
+        wanted.setdefault(config.api.job_directory, "[api] job_directory")
     if config.logging.path:
         wanted.setdefault(os.path.dirname(config.logging.path), "[logging] path")
     for path, where in wanted.items():

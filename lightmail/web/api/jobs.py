@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
+from lightmail.errors import Cannot
 from lightmail.model import AccountId
 from lightmail.operations import jobs as operations
 from lightmail.operations.jobpaths import below, existing
@@ -171,6 +172,8 @@ async def _start(kind: str, call: Call) -> Json:
     if "path" in given:
         directory = services.config.api.job_directory if services.config.api is not None else ""
         await services.pool.run(_finder(kind), directory, given["path"])
+    if password is not None and services.config.api is not None and not services.config.api.jobs_at_once:
+        raise Cannot("This server runs no jobs ([api] jobs_at_once), and the password cannot go to another.")
     job = await operations.start(
         services.transactions,
         call.actor,
