@@ -1,7 +1,7 @@
 """Forgetting what nobody asks for any more: operation ids and wishes to end sessions after a day, delivery digests after
 a week, events, the progress of a verification that nobody took up again, and jobs that have ended after 30 days;
-sessions of browsers a day after their end; and webhook events two weeks after they were given up, or a month after
-anybody should have told of them.
+sessions of browsers a day after their end; webhook events two weeks after they were given up, or a month after anybody
+should have told of them; tokens a month after they were revoked; and the audit log after two years.
 
 The collector does it where it runs (`jobs.garbage`); a server without one has `Housekeeping`.
 """
@@ -21,6 +21,8 @@ DELIVERIES_AGE_US: Final = 7 * _DAY_US
 EVENTS_AGE_US: Final = 30 * _DAY_US
 SESSION_ENDS_AGE_US: Final = _DAY_US
 WEB_SESSIONS_AGE_US: Final = _DAY_US
+AUDIT_AGE_US: Final = 731 * _DAY_US
+TOKENS_AGE_US: Final = 30 * _DAY_US
 WEBHOOK_FAILED_AGE_US: Final = 14 * _DAY_US
 WEBHOOK_WAITING_AGE_US: Final = 30 * _DAY_US
 PROGRESS_AGE_US: Final = 30 * _DAY_US
@@ -33,6 +35,8 @@ _AGES: Final = (
     ("events", EVENTS_AGE_US),
     ("session_ends", SESSION_ENDS_AGE_US),
     ("web_sessions", WEB_SESSIONS_AGE_US),
+    ("audit_log", AUDIT_AGE_US),
+    ("revoked tokens", TOKENS_AGE_US),
     ("webhook failed", WEBHOOK_FAILED_AGE_US),
     ("webhook waiting", WEBHOOK_WAITING_AGE_US),
 )

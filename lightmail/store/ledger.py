@@ -88,6 +88,15 @@ _OLD: Final = {
         " ORDER BY next_at LIMIT %s",
         "DELETE FROM webhook_queue WHERE failed_at = 0 AND next_at <= %s",
     ),
+    "audit_log": (
+        f"SELECT happened_at FROM audit_log WHERE happened_at < {NOW_US} - %s ORDER BY happened_at LIMIT %s",  # noqa: S608
+        "DELETE FROM audit_log WHERE happened_at <= %s",
+    ),
+    "revoked tokens": (
+        f"SELECT revoked_at FROM api_tokens WHERE revoked_at > 0 AND revoked_at < {NOW_US} - %s"  # noqa: S608
+        " ORDER BY revoked_at LIMIT %s",
+        "DELETE FROM api_tokens WHERE revoked_at > 0 AND revoked_at <= %s",
+    ),
     "session_ends": (
         f"SELECT requested_at FROM session_ends WHERE requested_at < {NOW_US} - %s ORDER BY requested_at LIMIT %s",  # noqa: S608
         "DELETE FROM session_ends WHERE requested_at <= %s",

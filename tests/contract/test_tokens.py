@@ -11,6 +11,7 @@ from twisted.internet import reactor
 
 from lightmail.errors import AlreadyExists, Invalid, NoSuchDomain, NoSuchToken, NotPermitted
 from lightmail.operations.domains import add_domain, delete_domain
+from lightmail.operations.housekeeping import AUDIT_AGE_US, TOKENS_AGE_US, forget
 from lightmail.operations.tokens import TokenUse, add_token, revoke_token
 from lightmail.store import audit, tokens
 from lightmail.store.audit import Filters
@@ -204,6 +205,27 @@ def test_the_audit_log_by_pages(store):
                 break
     assert paged == whole
     assert [each["id"] for each in whole] == sorted((each["id"] for each in whole), reverse=True)
+
+
+def test_what_is_forgotten(store):
+    """The audit log after two years, revoked tokens after a month; nothing else of them."""
+    old, _ = make(store, "old")
+    run(revoke_token(store.tx, OPERATOR, old.id))
+    late, _ = make(store, "late")
+    run(revoke_token(store.tx, OPERATOR, late.id))
+    live, _ = make(store, "live")
+    now_us = time.time_ns() // 1000
+    store.execute("UPDATE api_tokens SET revoked_at = %s WHERE id = %s", now_us - TOKENS_AGE_US - _HOUR_US, old.id)
+    [revoked, added] = entries(store, subject="old")
+    store.execute("UPDATE audit_log SET happened_at = %s WHERE id = %s", now_us - AUDIT_AGE_US - _HOUR_US, added.id)
+    store.execute("UPDATE audit_log SET happened_at = %s WHERE id = %s", now_us - AUDIT_AGE_US + _HOUR_US, revoked.id)
+    before = len(entries(store))
+    run(forget(store.database))
+    assert [each.id for each in entries(store, subject="old")] == [revoked.id]
+    assert len(entries(store)) == before - 1
+    ids = [row[0] for row in store.rows("SELECT id FROM api_tokens ORDER BY id")]
+    assert old.id not in ids
+    assert {late.id, live.id} <= set(ids)
 
 
 def test_totals(store, domain):
