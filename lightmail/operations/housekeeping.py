@@ -1,7 +1,9 @@
-"""Forgetting what nobody asks for any more: operation ids and wishes to end sessions after a day, delivery digests after
-a week, events, the progress of a verification that nobody took up again, and jobs that have ended after 30 days;
-sessions of browsers a day after their end; webhook events two weeks after they were given up, or a month after anybody
-should have told of them; tokens a month after they were revoked; and the audit log after two years.
+"""Forgetting what nobody asks for any more.
+
+Operation ids and wishes to end sessions after a day, delivery digests after a week; events, the progress of a
+verification that nobody took up again, jobs that have ended and tokens that were revoked after 30 days; sessions of
+browsers a day after their end; webhook events two weeks after they were given up, or a month after anybody should have
+told of them; and the audit log after two years.
 
 The collector does it where it runs (`jobs.garbage`); a server without one has `Housekeeping`.
 """
