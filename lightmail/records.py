@@ -26,7 +26,7 @@ BLOCK_OCTETS: Final = 256 << 10
 # The longest line that is looked at; no record of ours is longer.
 _LINE_OCTETS: Final = 1 << 20
 _FEW: Final = 16
-# Mail transactions that are followed from the records that a search finds first.
+# Mail transactions, and places of messages, that are followed from the records that a search finds first.
 _FOLLOWED: Final = 1000
 
 _TEXT: Final = re.compile(
@@ -36,6 +36,10 @@ _TEXT: Final = re.compile(
 _TIME: Final = re.compile(r'(?:\{"time": ")?(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z)')
 # The trace of a mail transaction. Sessions have no number behind the point, and are not followed.
 _TRANSACTION: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{12}\.\d{1,9}")
+
+# Where a message was put, as `lmtp.handover` says it, and which ones a client was told of, as `imap.idle` does.
+_PUT: Final = re.compile(r"UID (\d+) in mailbox (\d+) of ")
+_TOLD: Final = re.compile(r"told \S+ of (\d+) new messages in mailbox (\d+), up to UID (\d+)")
 
 # Gives blocks of lines, newest block first, from the newest again each time it is called.
 Blocks: TypeAlias = Callable[[], Iterable[Sequence[str]]]
@@ -197,12 +201,54 @@ class _Word:
         return self.may_be_in(folded) and self._pattern.search(folded) is not None
 
 
+class _Way:
+    """What leads from the records that have a word to others.
+
+    It is the mail transactions that they belong to, if `transactions`, and the places of the messages: a session of
+    another process is told of a message without its trace.
+    """
+
+    def __init__(self, transactions: bool) -> None:
+        self._follows = transactions
+        self._transactions: set[str] = set()
+        self._places: set[tuple[int, int]] = set()
+
+    def __bool__(self) -> bool:
+        return bool(self._transactions or self._places)
+
+    def learn(self, record: Record) -> None:
+        """Follow what a record names."""
+        if self._follows and len(self._transactions) < _FOLLOWED:
+            self._transactions.update(_TRANSACTION.findall(record.trace))
+        put = _PUT.search(record.message)
+        if put is not None and len(self._places) < _FOLLOWED:
+            self._places.add((int(put[2]), int(put[1])))
+
+    def leads_to(self, text: str) -> bool:
+        """Whether a record, or one of several, is followed."""
+        return self._names_transaction(text) or self._tells_of_place(text)
+
+    def _names_transaction(self, text: str) -> bool:
+        # One by one is faster where they are few; it would take one for another that it is the beginning of.
+        if len(self._transactions) <= _FEW and not any(one in text for one in self._transactions):
+            return False
+        return not self._transactions.isdisjoint(_TRANSACTION.findall(text))
+
+    def _tells_of_place(self, text: str) -> bool:
+        if not self._places:
+            return False
+        for new, mailbox, last in (map(int, told) for told in _TOLD.findall(text)):
+            if any((mailbox, last - back) in self._places for back in range(min(new, _FOLLOWED))):
+                return True
+        return False
+
+
 class Search:
     """A search in blocks, newest first. Call `step` until it says that there is nothing more to do; then see `found`.
 
-    An address or a Message-ID has the blocks gone through twice: once to find the records that have it, and once more
-    to follow the mail transactions that these name. At most `limit` records are found, the newest; `complete` says
-    whether there were no more of them.
+    The blocks are gone through twice: once to find the records that have the words, and once more to follow the way of
+    the messages that these are about. At most `limit` records are found, the newest; `complete` says whether there were
+    no more of them.
     """
 
     def __init__(self, wanted: Wanted, blocks: Blocks, limit: int) -> None:
@@ -211,8 +257,8 @@ class Search:
         self._limit = limit
         self._passage = iter(blocks())
         self._words = wanted.words
-        self._gathering = bool(wanted.address or wanted.message_id)
-        self._followed: set[str] = set()
+        self._gathering = bool(self._words)
+        self._way = _Way(bool(wanted.address or wanted.message_id))
         self._found: list[str] = []
         self.complete = True
 
@@ -221,7 +267,7 @@ class Search:
         block = next(self._passage, None)
         if block is not None and self._look(block):
             return True
-        if not (self._gathering and self._followed):
+        if not (self._gathering and self._way):
             return False
         self._gathering = False
         self._found.clear()
@@ -253,25 +299,16 @@ class Search:
         if not self._words:
             return True
         text = "\n".join(block)
-        if self._is_followed(text):
+        if not self._gathering and self._way.leads_to(text):
             return True
         folded = text.lower()
         return all(word.may_be_in(folded) for word in self._words)
 
     def _is_wanted(self, line: str) -> bool:
-        if self._is_followed(line):
+        if not self._gathering and self._way.leads_to(line):
             return True
         folded = line.lower()
         return all(word.is_in(folded) for word in self._words)
-
-    def _is_followed(self, text: str) -> bool:
-        """Whether a mail transaction is named that is followed."""
-        if self._gathering or not self._followed:
-            return False
-        # One by one is faster where they are few; it would take one for another that it is the beginning of.
-        if len(self._followed) <= _FEW and not any(one in text for one in self._followed):
-            return False
-        return not self._followed.isdisjoint(_TRANSACTION.findall(text))
 
     def _take(self, line: str) -> bool:
         """Whether there was room for one more."""
@@ -279,6 +316,6 @@ class Search:
             self.complete = False
             return False
         self._found.append(line.rstrip("\n"))
-        if self._gathering and len(self._followed) < _FOLLOWED and (record := read(line)) is not None:
-            self._followed.update(_TRANSACTION.findall(record.trace))
+        if self._gathering and (record := read(line)) is not None:
+            self._way.learn(record)
         return True

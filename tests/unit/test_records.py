@@ -66,6 +66,16 @@ def test_a_trace_is_one_transaction_or_a_session_with_all_of_its() -> None:
     assert numbers(Wanted(trace="be1c09a77d2")) == []
 
 
+def test_a_client_of_another_process_is_told_without_the_trace_and_found_by_the_place() -> None:
+    told = "2026-01-01T00:00:0{}.000Z info  imap.idle [a0] told ada@x of {} new messages in mailbox {}, up to UID {}"
+    elsewhere = [told.format(6, 1, 1, 1), told.format(7, 3, 1, 3)]
+    others = [told.format(8, 1, 2, 1), told.format(8, 1, 1, 2), told.format(9, 2, 1, 3)]
+    for wanted in (Wanted(trace=DELIVERY), Wanted(message_id="m1@x.example"), Wanted(address="ada@example.org")):
+        found = find(wanted, lines=[*LINES, *elsewhere, *others])
+        assert found[-2:] == elsewhere, wanted
+    assert not set(find(Wanted(trace=OTHER), lines=[*LINES, *elsewhere])) & set(elsewhere)
+
+
 def test_words_together_narrow_a_search() -> None:
     assert numbers(Wanted(address="bob@x.example")) == [1, 2, 3, 7]
     assert numbers(Wanted(address="bob@x.example", message_id="m1@x.example")) == [1, 2, 7]
