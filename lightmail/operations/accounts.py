@@ -14,7 +14,7 @@ from lightmail.operations.events import Events
 from lightmail.operations.labels import label
 from lightmail.operations.outcome import Changed
 from lightmail.operations.transactions import Transactions
-from lightmail.store import accounts, aliases, domains, mailboxes, sessions
+from lightmail.store import accounts, aliases, domains, mailboxes, sessions, web_sessions
 from lightmail.store.accounts import Held, Settings
 from lightmail.store.addresses import normalised
 from lightmail.store.cursor import Cursor
@@ -95,6 +95,15 @@ def hold_account_txn(cursor: Cursor, actor: Actor, account: AccountId) -> Held:
     return held
 
 
+def hold_own_account_txn(cursor: Cursor, actor: Actor, account: AccountId) -> Held:
+    """As `hold_account_txn`, and for the account's owner, too: for what he may change of it himself."""
+    held = accounts.hold_txn(cursor, account)
+    if held is None:
+        raise NoSuchAccount
+    actor.require_account(account, held.domain)
+    return held
+
+
 def _event(actor: Actor, address: str, settings: Settings) -> dict[str, Any]:
     """What a webhook is told of an account: nothing that is its owner's own."""
     return {
@@ -150,7 +159,7 @@ def _change_txn(cursor: Cursor, told: Events, actor: Actor, account: AccountId, 
         *told.statements("account.change", account, event),
     ]
     if "password_hash" in given or (held.settings.active and not settings.active):
-        statements.append(sessions.end_account_statement(account))
+        statements += [sessions.end_account_statement(account), web_sessions.delete_of_statement(0, account)]
     cursor.script(statements)
     return Changed(None)
 
@@ -165,6 +174,7 @@ def _delete_txn(cursor: Cursor, told: Events, actor: Actor, account: AccountId) 
             actor.record("account.delete", held.address, {"account": account}, held.domain),
             *told.statements("account.delete", account, {"address": held.address, "actor": actor.name}),
             sessions.end_account_statement(account),
+            web_sessions.delete_of_statement(0, account),
         ]
     )
     return Changed(None)

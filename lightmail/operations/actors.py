@@ -19,14 +19,15 @@ class Actor:
     """An administrator at work.
 
     `name` is his user, token or account; `origin` the IP address he comes from, or `console`. `domain` is the id of the
-    one domain that he administers, None where he administers the server. `administrator` is his id where he is signed in
-    to the web as one.
+    one domain that he administers, None where he administers the server. Where he is signed in to the web as an
+    administrator, `administrator` is his id; as the owner of an account, who administers nothing, `account` is its id.
     """
 
     name: str
     origin: str
     domain: int | None = None
     administrator: int | None = None
+    account: int | None = None
 
     def administers(self, domain: int) -> bool:
         """Whether the domain of that id is his to administer."""
@@ -35,6 +36,15 @@ class Actor:
     def require(self, domain: int) -> None:
         """Raise NoSuchAccount unless he administers the domain: another's things do not exist for him."""
         if not self.administers(domain):
+            raise NoSuchAccount
+
+    def may_see(self, account: int, domain: int) -> bool:
+        """Whether the account of that id, in the domain of that id, is his to look after: its owner's is."""
+        return self.administers(domain) or account == self.account
+
+    def require_account(self, account: int, domain: int) -> None:
+        """Raise NoSuchAccount unless he may look after the account."""
+        if not self.may_see(account, domain):
             raise NoSuchAccount
 
     def require_server(self) -> None:

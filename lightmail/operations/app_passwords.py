@@ -10,7 +10,7 @@ from lightmail.auth.app_passwords import PROTOCOLS, digest, generate
 from lightmail.auth.uses import LastUses
 from lightmail.errors import AlreadyExists, Invalid, LimitReached, NoSuchAccount, NoSuchAppPassword
 from lightmail.model import AccountId
-from lightmail.operations.accounts import hold_account_txn
+from lightmail.operations.accounts import hold_own_account_txn
 from lightmail.operations.actors import Actor
 from lightmail.operations.labels import label
 from lightmail.operations.outcome import Changed
@@ -86,7 +86,7 @@ async def note_uses(database: Database, uses: LastUses) -> None:
 def _add_txn(
     cursor: Cursor, actor: Actor, account: AccountId, name: str, secret: bytes, protocols: tuple[str, ...]
 ) -> Changed[AppPassword]:
-    held = hold_account_txn(cursor, actor, account)
+    held = hold_own_account_txn(cursor, actor, account)
     if len(app_passwords.list_txn(cursor, account)) >= MOST:
         raise LimitReached(f"An account has at most {MOST} app passwords.")
     try:
@@ -107,7 +107,7 @@ def _revoke_txn(cursor: Cursor, actor: Actor, app_password: int) -> Changed[None
     if found is None:
         raise NoSuchAppPassword
     try:
-        held = hold_account_txn(cursor, actor, found.account)
+        held = hold_own_account_txn(cursor, actor, found.account)
     except NoSuchAccount:
         raise NoSuchAppPassword from None
     if not app_passwords.delete_txn(cursor, app_password):

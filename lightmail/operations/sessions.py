@@ -37,7 +37,8 @@ async def listed(
     offset: int = 0,
 ) -> tuple[Sequence[Listed], int]:
     """Sessions whose ids are below `before`, the newest first, and how many there are in all. Raises Unavailable."""
-    chosen = Chosen(actor.domain, account, protocol, address)
+    own = account is not None and account == actor.account
+    chosen = Chosen(None if own else actor.domain, account, protocol, address)
 
     def read(cursor: Cursor) -> tuple[Sequence[Listed], int]:
         return sessions.list_txn(cursor, chosen, before, limit, offset), sessions.count_txn(cursor, chosen)
@@ -53,7 +54,7 @@ async def end_session(tx: Transactions, actor: Actor, session: int) -> None:
 
     def work(cursor: Cursor) -> Changed[None]:
         found = sessions.find_txn(cursor, session)
-        if found is None or not actor.administers(found.domain):
+        if found is None or not actor.may_see(found.account, found.domain):
             raise NoSuchSession
         cursor.script(
             [
@@ -74,7 +75,7 @@ async def end_account_sessions(tx: Transactions, actor: Actor, account: AccountI
         if owner is None:
             raise NoSuchAccount
         domain, address = owner
-        actor.require(domain)
+        actor.require_account(account, domain)
         cursor.script(
             [
                 sessions.end_account_statement(account),

@@ -69,6 +69,7 @@ class Found:
 
     process: bytes
     session: str
+    account: AccountId
     domain: int
     subject: str
 
@@ -252,12 +253,12 @@ def _listed(row: Row) -> Listed:
 def find_txn(cursor: Cursor, session: int) -> Found | None:
     """The session of that row."""
     cursor.execute(
-        "SELECT s.process, s.session, COALESCE(a.domain, 0), COALESCE(a.address, s.address)"
+        "SELECT s.process, s.session, s.account, COALESCE(a.domain, 0), COALESCE(a.address, s.address)"
         " FROM sessions s LEFT JOIN accounts a ON a.id = s.account WHERE s.id = %s",
         (session,),
     )
     row = cursor.fetchone()
-    return Found(bytes(row[0]), row[1].decode(), row[2], row[3].decode()) if row else None
+    return Found(bytes(row[0]), row[1].decode(), AccountId(row[2]), row[3], row[4].decode()) if row else None
 
 
 def owner_txn(cursor: Cursor, account: AccountId) -> tuple[int, str] | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from lightmail.store.cursor import Cursor
+from lightmail.store.cursor import Cursor, Statement
 from lightmail.store.sqltext import NOW_US
 
 ORIGIN_OCTETS: Final = 64
@@ -67,7 +67,12 @@ def delete_txn(cursor: Cursor, sha256: bytes) -> None:
 
 def delete_of_txn(cursor: Cursor, administrator: int, account: int, but: bytes = b"") -> int:
     """End the sessions of an administrator, or (0) of an account's owner, except that of the hash `but`; how many."""
-    return cursor.execute(
+    return cursor.execute(*delete_of_statement(administrator, account, but))
+
+
+def delete_of_statement(administrator: int, account: int, but: bytes = b"") -> Statement:
+    """The statement of `delete_of_txn`."""
+    return (
         "DELETE FROM web_sessions WHERE administrator = %s AND account = %s AND secret_sha256 <> %s",
         (administrator, account, but),
     )

@@ -80,7 +80,8 @@ class Visit:
         """Who asks, as operations want him: an administrator, of his first domain where he has not the server."""
         if self.who is None or self.who.administrator is None:
             name = self.who.account.address if self.who is not None and self.who.account is not None else "nobody"
-            return Actor(name, self.origin, -1)
+            account = self.who.account.id if self.who is not None and self.who.account is not None else None
+            return Actor(name, self.origin, -1, account=account)
         administrator = self.who.administrator
         domain = None if administrator.server else next((id for id, _ in administrator.domains), -1)
         return Actor(f"administrator {administrator.name}", self.origin, domain, administrator.id)
