@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import time
 from collections.abc import Iterator
+from dataclasses import replace
+from threading import Event
+from typing import Any
 
 import pytest
 from twisted.internet import reactor
@@ -16,6 +19,9 @@ from lightmail.operations.tokens import TokenUse, add_token, revoke_token
 from lightmail.store import audit, tokens
 from lightmail.store.audit import Filters
 from lightmail.store.tokens import Token
+from lightmail.web.api.endpoints import Call
+from lightmail.web.api.pages import PageRequest
+from lightmail.web.api.server import object_store
 from tests.support.actors import OPERATOR, of_domain
 from tests.support.apikit import serve_api
 from tests.support.reactor import run
@@ -205,6 +211,38 @@ def test_the_audit_log_by_pages(store):
                 break
     assert paged == whole
     assert [each["id"] for each in whole] == sorted((each["id"] for each in whole), reverse=True)
+
+
+class _Hanging:
+    """An object store that does not answer until it is let go."""
+
+    def __init__(self) -> None:
+        self.let_go = Event()
+
+    def size(self, key: str) -> None:
+        self.let_go.wait(60)
+
+
+def test_an_object_store_that_does_not_answer_is_told_so(store):
+    with serve_api(store) as api:
+        hanging = _Hanging()
+        services = replace(api.services, objects=hanging, reactor=_Hasty())
+        call = Call(OPERATOR, (), {}, {}, {}, PageRequest(), services, "")
+        try:
+            answer = run(object_store(call))
+        finally:
+            hanging.let_go.set()
+    assert (answer.value["reachable"], answer.value["latency_ms"]) == (False, None)
+
+
+class _Hasty:
+    """A reactor whose time passes fifty times as fast for those who wait."""
+
+    def seconds(self) -> float:
+        return float(reactor.seconds())
+
+    def callLater(self, seconds: float, *args: Any) -> Any:
+        return reactor.callLater(seconds / 50, *args)
 
 
 def test_what_is_forgotten(store):

@@ -7,8 +7,11 @@ import os
 import platform
 import resource
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any, Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
 
 import twisted
 from lightmail import __version__
@@ -34,6 +37,8 @@ from lightmail.web.api.schemas import (
 )
 from lightmail.web.api.scopes import Scope
 
+# A store that has not answered by then does not.
+_ANSWER_SECONDS: Final = 5.0
 _PAGE_OCTETS: Final = os.sysconf("SC_PAGE_SIZE")
 
 _HEALTH: Final = Object(
@@ -280,7 +285,7 @@ async def imap_config(call: Call) -> Json:
 async def database(call: Call) -> Json:
     """The database: whether it answers, which one it is, how large."""
     services = call.services
-    latency_ms = await _timed(call, lambda: services.database.read("ready", epochs.read_txn))
+    latency_ms = await _timed(call, services.database.read("ready", epochs.read_txn))
     server = None
     if latency_ms is not None:
         dialect = services.database.dialect
@@ -302,7 +307,7 @@ async def database(call: Call) -> Json:
 async def object_store(call: Call) -> Json:
     """The object store: whether it answers, where it is, how much is in it."""
     services = call.services
-    latency_ms = await _timed(call, lambda: services.pool.run(services.objects.size, "meta/probe"))
+    latency_ms = await _timed(call, services.pool.run(services.objects.size, "meta/probe"))
     s3 = services.config.s3 if services.config.storage.driver == "s3" else None
     return Json(
         {
@@ -323,12 +328,12 @@ async def _objects(call: Call) -> Mapping[str, int] | None:
         return None
 
 
-async def _timed(call: Call, ask: Callable[[], Awaitable[object]]) -> float | None:
-    """How many milliseconds the answer took; None where none came."""
+async def _timed(call: Call, asking: Coroutine[Deferred[Any], Any, object]) -> float | None:
+    """How many milliseconds the answer took; None where none came within some seconds."""
     began: float = call.services.reactor.seconds()
     try:
-        await ask()
-    except MailError:
+        await Deferred.fromCoroutine(asking).addTimeout(_ANSWER_SECONDS, call.services.reactor)
+    except (MailError, DeferredTimeout):
         return None
     seconds: float = call.services.reactor.seconds() - began
     return round(seconds * 1000, 3)
