@@ -348,6 +348,18 @@ def test_fail2ban_reads_the_journal_s_lines_and_cannot_be_led_to_others(tmp_path
     assert done.stdout.split() == ["192.0.2.1", "2001:db8::1", "192.0.2.2", "192.0.2.3", "192.0.2.5"], done.stderr
 
 
+def test_fail2ban_takes_the_jail(tmp_path: Path) -> None:
+    need("fail2ban-client")
+    settings = tmp_path / "fail2ban"
+    shutil.copytree("/etc/fail2ban", settings)
+    shutil.copy(FILTER, settings / "filter.d")
+    shutil.copy(FILTER.parents[1] / "jail.d" / "lightmail.conf", settings / "jail.d")
+    done = subprocess.run(
+        ["fail2ban-client", "-c", str(settings), "-t"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def _json(message: str, address: str, name: str) -> str:
     return json.dumps(
         {
