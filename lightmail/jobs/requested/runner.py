@@ -170,6 +170,7 @@ class JobRunner:
         try:
             result = await self._runs[task.job.kind](self._hands, Work(task.job.arguments, secret, task.told))
             json.dumps(result)  # what cannot be written down must not hold up the others
+            task.told.finish()
             state = DONE
         except CancelledError:
             state, result = task.ending or INTERRUPTED, {"error": task.error} if task.error else {}

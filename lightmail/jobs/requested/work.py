@@ -54,6 +54,10 @@ class Told:
         """The part `done` of it is done, 0 to 1."""
         self._document = {"stage": stage, "percent": int(100 * min(done, 1.0))}
 
+    def finish(self) -> None:
+        """All of it is done."""
+        self._document = {**self._document, "percent": 100}
+
     def document(self) -> Mapping[str, Any]:
         """What was told last, as JSON can hold it."""
         return self._document
