@@ -15,7 +15,7 @@ from typing import Any, Final
 from lightmail.errors import StartupError, Unavailable
 from lightmail.store.cursor import Bulk, Cursor, Params, Result, Row, Statement
 from lightmail.store.database import Meter
-from lightmail.store.faults import Conflict, DuplicateKey
+from lightmail.store.faults import AlreadyThere, Conflict, DuplicateKey
 from lightmail.store.migrations import apply_txn, check_version, latest_version, version_txn
 from lightmail.store.sqltext import for_sqlite
 
@@ -60,6 +60,8 @@ def translated(error: sqlite3.Error) -> Exception:
     code = getattr(error, "sqlite_errorcode", 0) or 0
     if code in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
         return DuplicateKey()
+    if code == sqlite3.SQLITE_ERROR and str(error).startswith("duplicate column name"):
+        return AlreadyThere()  # it has no code of its own
     if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
         return Conflict("busy")
     if code & 0xFF in (
