@@ -352,6 +352,8 @@ def test_fail2ban_takes_the_jail(tmp_path: Path) -> None:
     need("fail2ban-client")
     settings = tmp_path / "fail2ban"
     shutil.copytree("/etc/fail2ban", settings)
+    for other in (settings / "jail.d").iterdir():
+        other.unlink()
     shutil.copy(FILTER, settings / "filter.d")
     shutil.copy(FILTER.parents[1] / "jail.d" / "lightmail.conf", settings / "jail.d")
     done = subprocess.run(
