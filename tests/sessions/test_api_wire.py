@@ -302,6 +302,8 @@ def test_every_request_has_a_line_that_forges_none(api):
         (b'{"name": "x", "name": "y"}', 400, "bad_json"),
         (b'{"name": ' + b"9" * 5000 + b"}", 400, "bad_json"),
         (b"[" * 500_000, 400, "bad_json"),
+        (b"[" * 15_000, 400, "bad_json"),
+        (b"[" + b",".join([b"{}"] * 30_000) + b"]", 400, "bad_json"),
         (b'{"name":' * 100_000, 400, "bad_json"),
         (b'{"name": "x"}', 200, None),
     ],

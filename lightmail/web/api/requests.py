@@ -16,6 +16,8 @@ from lightmail.web.api.tokens import Caller
 from lightmail.web.http import BODY_OCTETS, BoundedRequest
 
 _MOST_FIELDS: Final = 50
+# Lists and objects of a body: a mebibyte of empty ones would keep the interpreter busy for a sixth of a second.
+_MOST_BRACKETS: Final = 20_000
 
 
 def read_call(
@@ -98,6 +100,8 @@ def _require_json(request: BoundedRequest) -> None:
 
 def _parsed(octets: bytes) -> Any:
     """The JSON value, which must be one whatever reads it: no duplicate names, no NaN, no nesting without end."""
+    if octets.count(b"[") + octets.count(b"{") > _MOST_BRACKETS:
+        raise Problem(400, "bad_json", f"The body has over {_MOST_BRACKETS} lists and objects.")
     try:
         return json.loads(octets.decode(), object_pairs_hook=_unique, parse_constant=_no_constant)
     except RecursionError:
