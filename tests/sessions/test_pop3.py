@@ -383,7 +383,7 @@ def test_draining_ends_sessions_between_two_commands(room: Mailroom) -> None:
     peer = client(room)
     peer.dele(1)
     run(room.pop3_factory.drain(5))
-    with pytest.raises(poplib.error_proto, match="stopping"):
+    with pytest.raises(poplib.error_proto, match="shutting down"):
         peer.noop()
     peer.close()
     assert len(room.mail("ann@example.org")) == 1
