@@ -53,6 +53,10 @@ def _moment(us: int) -> str:
     return datetime.fromtimestamp(us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC") if us else "never"
 
 
+def _iso(us: int) -> str:
+    return datetime.fromtimestamp(us / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(_PACKAGE),
@@ -63,7 +67,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.globals.update(static=_static, version=__version__)
-    environment.filters.update(moment=_moment, size=size_text)
+    environment.filters.update(moment=_moment, iso=_iso, size=size_text)
     return environment
 
 
