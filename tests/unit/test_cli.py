@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner, Result
 
@@ -65,12 +66,12 @@ def test_whatever_is_wrong_is_one_line(tmp_path, monkeypatch, capsys, verb):
 
 def test_every_verb_has_help_and_takes_a_configuration():
     def verbs(command, words):
-        children = getattr(command, "commands", None)
-        if children is None:
+        if not isinstance(command, click.Group):
             yield words
         else:
-            for name, child in children.items():
-                yield from verbs(child, [*words, name])
+            context = click.Context(command)
+            for name in command.list_commands(context):
+                yield from verbs(command.get_command(context, name), [*words, name])
 
     every = [" ".join(words) for words in verbs(cli, [])]
     wanted = (

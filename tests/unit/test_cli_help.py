@@ -6,15 +6,19 @@ from collections.abc import Iterator
 
 import click
 import pytest
+from click.testing import CliRunner
 
-from lightmail.cli import cli
+from lightmail.cli import FAMILIES, cli
 
 
 def verbs(command: click.Command = cli, path: tuple[str, ...] = ("lightmail",)) -> Iterator[tuple[str, click.Command]]:
     """Every command with its name as it is typed, families before what is in them."""
     yield " ".join(path), command
     if isinstance(command, click.Group):
-        for name, below in sorted(command.commands.items()):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            below = command.get_command(context, name)
+            assert below is not None
             yield from verbs(below, (*path, name))
 
 
@@ -48,3 +52,11 @@ def test_help_fits_a_terminal(name: str, verb: click.Command) -> None:
     text = verb.get_help(context)
     assert "\t" not in text
     assert all(len(line) <= 100 for line in text.splitlines()), name
+
+
+def test_what_is_called_wrongly_is_told_what_there_is() -> None:
+    done = CliRunner().invoke(cli, ["acount", "list"])
+    assert done.exit_code == 2
+    assert "acount" in done.output
+    listed = CliRunner().invoke(cli, ["--help"]).output
+    assert all(f"  {name} " in listed for name in FAMILIES)
