@@ -6,10 +6,8 @@ too, and keeps to the same bound. A list of a whole account has no index to go b
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -20,13 +18,12 @@ from tests.support import mariadb
 from tests.support.actors import OPERATOR
 from tests.support.apikit import Api, serve_api
 from tests.support.bulkmail import fill
+from tests.support.costs import Meter
 from tests.support.reactor import run
 from tests.support.storekit import BACKENDS, Store, fresh_config, open_store
 
 COUNT = 100_000
 PAGE_MS = 50.0
-_TICKS_MS = 10.0
-_TRIES = 5
 
 pytestmark = pytest.mark.heavy
 
@@ -39,24 +36,7 @@ class Long:
     store: Store
     account: Account
     mailbox: MailboxId
-    server_pid: int | None
-
-    def cost_ms(self, ask: Callable[[], Any]) -> tuple[float, float]:
-        """What asking costs this process, and the database's server beside it: the least of several times, and the
-        mean."""
-        own = []
-        before = self._server_ms()
-        for _ in range(_TRIES):
-            began = time.process_time()
-            ask()
-            own.append((time.process_time() - began) * 1000)
-        return min(own), (self._server_ms() - before) / _TRIES
-
-    def _server_ms(self) -> float:
-        if self.server_pid is None:
-            return 0.0
-        fields = Path(f"/proc/{self.server_pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) * _TICKS_MS
+    meter: Meter
 
 
 @pytest.fixture(scope="module", params=BACKENDS)
@@ -70,7 +50,7 @@ def long(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
         mailbox = store.mailbox(account).id
         fill(store, account, mailbox, COUNT)
         pid = mariadb.server().pid if request.param == "mariadb" else None
-        yield Long(api, store, account, mailbox, pid)
+        yield Long(api, store, account, mailbox, Meter(pid))
 
 
 def asks(long: Long) -> dict[str, tuple[str, dict[str, Any]]]:
@@ -100,7 +80,7 @@ def test_any_page_costs_less_than_fifty_milliseconds(long: Long) -> None:
     over = {}
     for name, (path, query) in asks(long).items():
         assert long.api.get(path, query).status == 200
-        own, server = long.cost_ms(lambda path=path, query=query: long.api.get(path, query))
+        own, server = long.meter.cost_ms(lambda path=path, query=query: long.api.get(path, query))
         print(f"{long.store.database.dialect:8} {name:22} {own:6.1f} ms, database {server:6.1f} ms")
         if max(own, server) > (PAGE_MS if "mailboxes/" in path else 2 * PAGE_MS):
             over[name] = (own, server)
