@@ -238,3 +238,12 @@ def test_the_desk_is_told_to_look(api: Api) -> None:
     api.post(f"/admin/jobs/{job}/cancel")
     assert heard == ["look", "look"]
     assert run(jobs.waiting(api.store.database))
+
+
+def test_a_server_that_runs_no_jobs_takes_no_password_for_one(api: Api, account: Account) -> None:
+    body = {"account_id": account.id, "host": "imap.example.com", "password": "xyzzy"}
+    with serve_api(api.store, api=ApiConfig(token=TOKEN, jobs_at_once=0)) as idle:
+        assert is_refused(idle.post("/admin/jobs/import-imap", body), 409, "cannot")
+        assert idle.post("/admin/jobs/garbage").status == 202
+        no_directory = idle.post("/admin/jobs/export-mbox", {"account_id": account.id, "path": "x"})
+        assert is_refused(no_directory, 409, "cannot")

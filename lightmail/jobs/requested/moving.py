@@ -6,11 +6,12 @@ Files are those below [api] job_directory, whoever asks.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, tzinfo
 from typing import Any, Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from lightmail.errors import Cannot, Invalid, NoSuchAccount
+from lightmail.errors import Cannot, Invalid, NoSuchAccount, Unavailable
 from lightmail.jobs import exporting, importing
 from lightmail.jobs.exporting.maildir import MaildirSink
 from lightmail.jobs.exporting.mbox import MboxSink
@@ -133,7 +134,9 @@ async def _import(
     try:
         report = await importing.run(carrying, account, source, options, work.told.count)
     finally:
-        await reading.run(source.close)
+        # Not taken in where the source's thread waits for an answer for too long; it closes a broken source itself.
+        with suppress(Unavailable):
+            await reading.run(source.close)
         await reading.stop()
     return _bounded(report.document(), "folders", "left")
 
