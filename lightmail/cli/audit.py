@@ -17,7 +17,7 @@ from lightmail.store.audit import Entry, Filters
 
 @click.command()
 @config_option
-@click.option("--actor", metavar="NAME", help="What one of them did, such as \"root\" or \"token helpdesk\".")
+@click.option("--actor", metavar="NAME", help='What one of them did, such as "root" or "token helpdesk".')
 @click.option("--action", metavar="ACTION", help="One action, account.add, or a family of them, account.")
 @click.option("--subject", metavar="NAME", help="What was done to one address or name.")
 @click.option("--origin", metavar="ADDRESS", help="What was asked from one IP address, or at the console.")
