@@ -227,9 +227,12 @@ def _restore_account_txn(
 ) -> Changed[DeletedAccount]:
     # The domain's lock makes accounts and aliases of one domain come one after another.
     domain = lock_domain_txn(cursor, actor, address)
-    found = undelete.deleted_accounts_txn(cursor, address, window_us)
-    if chosen is not None:
-        found = [each for each in found if each.id == chosen]
+    # A domain that was deleted and added again may have another administrator: what was there before is not his.
+    found = [
+        each
+        for each in undelete.deleted_accounts_txn(cursor, address, window_us)
+        if chosen in (None, each.id) and actor.administers(each.domain)
+    ]
     if not found:
         raise NoSuchAccount("No account of that address was deleted within the time that deletions can be undone.")
     if len(found) > 1:

@@ -150,3 +150,16 @@ def test_an_own_domain_s_things_are_his_and_the_audit_log_says_so(scene: Scene) 
     told = b" ".join(entry[5] for entry in entries)
     assert b"sesame" not in told
     assert issued.secret.encode() not in told
+
+
+def test_who_has_a_domain_now_does_not_restore_what_was_in_it_before(scene: Scene) -> None:
+    tx = scene.store.tx
+    before = run(domains.add_domain(tx, OPERATOR, "sold.example"))
+    ann = run(accounts.add_account(tx, OPERATOR, "ann@sold.example", "h"))
+    run(accounts.delete_account(tx, OPERATOR, ann.id))
+    run(domains.delete_domain(tx, OPERATOR, before))
+    hostmaster = of_domain(run(domains.add_domain(tx, OPERATOR, "sold.example")))
+    for chosen in (None, ann.id):
+        assert type(refused(restore_account(tx, hostmaster, ann.address, 30, chosen))) is NoSuchAccount
+    assert run(restore_account(tx, OPERATOR, ann.address, 30)).id == ann.id
+    run(accounts.change_account(tx, hostmaster, ann.id, Change(full_name="Ann")))
