@@ -64,6 +64,24 @@ def test_what_was_deleted_comes_back(operations):
     assert "restored 1" in operations.printed("undelete restore")
 
 
+def test_scripts_have_what_their_token_allows(operations):
+    assert '"address":"ada@example.org"' in operations.printed("--header").replace(": ", ":")
+    assert "cleo@example.org" in operations.printed("account list example.org")
+
+
+def test_prometheus_scrapes(operations):
+    assert "SUCCESS" in operations.printed("promtool check config")
+    assert '"job":"lightmail"' in operations.printed("api/v1/query")
+
+
+def test_every_day_s_verbs_say_what_is(operations):
+    assert "2 messages would come back" in operations.printed("recover --dry-run")
+    assert "delivered from <grace@example.net> to <ada@example.org>" in operations.printed("lightmail trace")
+    assert "account.add" in operations.printed("lightmail audit --actor")
+    assert "all holds" in operations.printed("lightmail verify")
+    assert "reloaded" in operations.printed("--lines 5")
+
+
 def test_the_server_may_do_no_more_than_it_must(machine, operations):
     """It runs as its own user, without a privilege but for low ports, and can write to its own directories only."""
     pid = machine.run("systemctl", "show", "--value", "--property=MainPID", "lightmail").strip()
