@@ -154,6 +154,22 @@ def test_a_job_is_cancelled_by_who_does_not_run_it(house: House) -> None:
         assert work.ended == 1
 
 
+def test_a_cancelled_job_is_cancelled_whatever_its_ending_meets(house: House) -> None:
+    work = Handwork()
+
+    async def meets_trouble(hands: Hands, given: Work) -> dict[str, Any]:
+        try:
+            return await work.run(hands, given)
+        finally:
+            raise Unavailable
+
+    with running(house, {jobs.GARBAGE: meets_trouble}):
+        job = start(house)
+        until(lambda: work.begun == 1)
+        run(jobs.cancel(house.store.tx, OPERATOR, job.id))
+        assert ended(house, job).state == CANCELLED
+
+
 def test_what_goes_wrong_is_told_and_a_bugs_text_is_not(house: House) -> None:
     for error, text in (
         (Unavailable(reason="the store is away"), "the store is away"),

@@ -175,7 +175,9 @@ class JobRunner:
         except CancelledError:
             state, result = task.ending or INTERRUPTED, {"error": task.error} if task.error else {}
         except _EXPECTED as error:
-            state, result = FAILED, {"error": (isinstance(error, MailError) and error.reason) or str(error)}
+            # In ending, too, what it works on may not answer.
+            said = (isinstance(error, MailError) and error.reason) or str(error)
+            state, result = task.ending or FAILED, {"error": task.error or said}
         except Exception:
             log.failure("job {job} failed", job=task.job.id)
             state, result = FAILED, {"error": "an unexpected failure; its traceback stands in the server's log"}
