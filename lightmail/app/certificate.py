@@ -51,9 +51,18 @@ def read_pair(cert: str, key: str) -> Pair:
     try:
         context = options.getContext()
         context.check_privatekey()
+        context.set_alpn_select_callback(_pass_over)
     except SSL.Error:
         raise StartupError(f"[tls] key: {key} does not belong to the certificate in {cert}") from None
     return Pair(context, dns_names(first), first.not_valid_before_utc, first.not_valid_after_utc, before)
+
+
+def _pass_over(connection: SSL.Connection, offered: list[bytes]) -> Any:
+    """A client's offer of protocols (ALPN, RFC 7301): the port has said already what is spoken.
+
+    Twisted's own answer to an offer without a protocol that it knows, "imap" say, is to break the handshake off.
+    """
+    return SSL.NO_OVERLAPPING_PROTOCOLS
 
 
 def dns_names(certificate: x509.Certificate) -> frozenset[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -30,11 +30,13 @@ FIRST = "mail.example.org"
 class Client:
     """The client's half of TLS, in memory."""
 
-    def __init__(self, name: str | None, session: ssl.SSLSession | None = None) -> None:
+    def __init__(self, name: str | None, offered: Sequence[str] = ()) -> None:
         context = ssl.create_default_context()
+        if offered:
+            context.set_alpn_protocols(list(offered))
         context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
         self._context = context
-        self.handshake(name, session)
+        self.handshake(name)
 
     def handshake(self, name: str | None, session: ssl.SSLSession | None = None) -> None:
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
@@ -158,6 +160,16 @@ def test_each_host_has_its_certificate_and_strangers_get_the_first(place: Place)
         "localhost": FIRST,
     }.items():
         assert seen(certificates, name) == host, name
+
+
+@pytest.mark.parametrize("offered", [["imap"], ["pop3"], ["h2", "http/1.1"]])
+def test_an_offer_of_protocols_does_no_harm(place: Place, offered: list[str]) -> None:
+    place.add("imap.example.com")
+    certificates = place.open()
+    for name in (None, "imap.example.com"):
+        client = Client(name, offered)
+        client.meet(certificates.serverConnectionForTLS(None))
+        assert client.tls.selected_alpn_protocol() is None
 
 
 def test_the_one_that_is_configured_wins_for_its_own_names(place: Place) -> None:
