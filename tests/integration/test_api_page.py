@@ -29,8 +29,18 @@ def tls_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory, tls_port) -> Iterator[MailServer]:
-    sections = {"api": {"token": "configured", "ssl_port": tls_port}, "imap": None, "pop3": None, "lmtp": None}
+def metrics_port() -> int:
+    [port] = free_ports(1)
+    return port
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, tls_port, metrics_port) -> Iterator[MailServer]:
+    sections = {
+        "api": {"token": "configured", "ssl_port": tls_port},
+        "metrics": {"bind": HOST, "port": metrics_port},
+        **dict.fromkeys(("imap", "pop3", "lmtp")),
+    }
     server = MailServer(tmp_path_factory.mktemp("api"), sections)
     server.cli("migrate")
     server.cli("domain", "add", "example.org")
@@ -95,6 +105,12 @@ def test_tls_and_tokens_made_beside_the_server(server, tls_port):
     connection.close()
     assert "token prober GET /admin/health 200" in server.log()
     assert token not in server.log()
+
+
+def test_doctor_finds_us_behind_our_doors(server, tls_port, metrics_port):
+    said = server.cli("doctor", check=False).stdout
+    for door, port in (("[api] port", server.http), ("[api] ssl_port", tls_port), ("[metrics] port", metrics_port)):
+        assert f"good     port: {door} = {port}: LightMail listens" in said, said
 
 
 def test_a_schema_that_is_another_makes_the_server_unready(server):

@@ -18,6 +18,8 @@ from lightmail.peers import is_loopback
 
 _ANSWER_SECONDS: Final = 5.0
 _OURS: Final = b"LightMail"
+# Sections whose services wait for the client to speak first.
+_WEB: Final = ("[api]", "[metrics]")
 _PRIVILEGED: Final = 1024
 _POSTFIX: Final = "postfix"
 
@@ -38,6 +40,8 @@ def look(config: Config) -> Iterator[Check]:
             yield warning("port", f"[api] bind = {config.api.bind}", "tokens come to it unencrypted", advice)
     if config.api is not None and config.api.ssl_port:
         yield _port("[api] ssl_port", config.api.bind, config.api.ssl_port, tls=True)
+    if config.metrics.port:
+        yield _port("[metrics] port", config.metrics.bind, config.metrics.port, tls=False)
     if config.lmtp is not None and config.lmtp.socket:
         yield from _lmtp_socket(config.lmtp, config.lmtp.socket)
 
@@ -57,7 +61,7 @@ def _port(where: str, address: str, port: int, *, tls: bool) -> Check:
     privileged = refused.errno == errno.EACCES and port < _PRIVILEGED
     if refused.errno == errno.EADDRINUSE or privileged:
         host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)
-        said = _said(host, port, tls=tls, web="[api]" in where)
+        said = _said(host, port, tls=tls, web=where.startswith(_WEB))
         if said is None and privileged:
             return warning(
                 "port",
