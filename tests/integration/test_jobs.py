@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import socket
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.integration.corpus import message
-from tests.integration.servers import MailServer
+from tests.integration.servers import HOST, MailServer
 from tests.support.icaltext import BERLIN, text
 
 COUNT = 3
@@ -111,3 +113,28 @@ def test_a_calendar(server: MailServer, tmp_path: Path) -> None:
     server.cli("calendar", "delete", work)
     assert json.loads(server.cli("calendar", "list", "ada@example.org", "--json").stdout) == []
     assert server.cli("verify", "--deep").returncode == 0
+
+
+@pytest.mark.heavy
+def test_the_job_of_a_killed_server_is_called_interrupted(server: MailServer, files: Path) -> None:
+    (files / "password").write_text("xyzzy\n")
+    with socket.create_server((HOST, 0)) as elsewhere:
+        port = str(elsewhere.getsockname()[1])
+        asked = ("ada@example.org", HOST, "--port", port, "--tls", "off", "--password-file", "password")
+        made = server.cli("job", "start", "import-imap", *asked).stdout.strip()
+        until(lambda: state(server, made) == "running")
+        server.kill()
+    server.start()
+    until(lambda: state(server, made) == "interrupted")
+
+
+def state(server: MailServer, job: str) -> str:
+    return str(json.loads(server.cli("job", "show", job, "--json").stdout)["state"])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until it holds; AssertionError when it never does."""
+    deadline = time.monotonic() + 240
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(1)
