@@ -49,11 +49,13 @@ class _Service(MultiService):
 def makeService(options: Options) -> Any:
     """The IService of the configuration that `options` names. Ends the process with one line where it is wrong."""
     try:
-        config = _read(options)
+        config = load(options["config"])
+        check_host(config)
     except ConfigError as error:
         raise SystemExit(f"lightmail: {error}") from None
     log_file = _log_file(config, options)
-    reloading = Reloading(config, partial(_read, options), log_file, reactor)
+    # Whether the host has what it names is for each part to say that takes it on: root's files may be out of reach now.
+    reloading = Reloading(config, partial(load, options["config"]), log_file, reactor)
 
     def hang_up(_number: int, _frame: FrameType | None) -> None:
         reactor.callFromThread(reloading.hang_up)
@@ -63,12 +65,6 @@ def makeService(options: Options) -> Any:
     service = _Service(None if log_file is None else LogPublisher(*observers))
     make_service(config, reloading, reactor).setServiceParent(service)  # type: ignore[no-untyped-call]
     return service
-
-
-def _read(options: Options) -> Config:
-    config = load(options["config"])
-    check_host(config)
-    return config
 
 
 def _log_file(config: Config, options: Options) -> LogFile | None:

@@ -130,6 +130,8 @@ class Certificates:
 
         Raises StartupError.
         """
+        if tls.directory and tls.directory != self._tls.directory and not os.access(tls.directory, os.R_OK | os.X_OK):
+            raise StartupError(f"[tls] directory: {tls.directory} cannot be read")
         served = read(tls, self._name_given, self._served)
         return lambda: self._take(tls, served)
 

@@ -227,6 +227,18 @@ def test_half_a_renewal_changes_nothing_and_is_told_once(place: Place, tmp_path:
     assert place.lines[1:] == [place.tls.cert]
 
 
+def test_files_out_of_reach_leave_what_is_shown(place: Place) -> None:
+    """As when a server that began as root has become somebody who may not read them."""
+    certificates = place.open()
+    before = serial(certificates)
+    os.unlink(place.tls.key)
+    look(certificates)
+    certificates.prepare(place.tls)()
+    look(certificates)
+    assert serial(certificates) == before
+    assert place.lines == [f"[tls] key: {place.tls.key}: No such file or directory"]
+
+
 def test_one_bad_certificate_of_a_directory_does_not_hold_up_the_others(place: Place) -> None:
     bad = place.add("bad.example.com")
     Path(bad.key).write_text("nonsense")
@@ -258,6 +270,8 @@ def test_other_files_are_taken_on_whole_or_not_at_all(place: Place) -> None:
     assert seen(certificates, "imap.example.com") == "imap.example.com"
     with pytest.raises(StartupError, match="No such file"):
         certificates.prepare(replace(place.tls, cert="/none"))
+    with pytest.raises(StartupError, match="cannot be read"):
+        certificates.prepare(replace(files, directory="/none"))
     assert seen(certificates, None) == FIRST
     take = certificates.prepare(files)
     assert seen(certificates, None) == FIRST
