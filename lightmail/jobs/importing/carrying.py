@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-from twisted.internet.defer import Deferred, DeferredList
+from twisted.internet.defer import Deferred, DeferredList, succeed
 
 from lightmail.bounded import runs
 from lightmail.errors import LimitReached, NoSuchAccount, OverQuota
@@ -24,7 +25,7 @@ from lightmail.store.accounts import Room
 from lightmail.store.cursor import Cursor
 from lightmail.threads import BoundedPool
 
-# Three batches are in memory at most: one is read, one stored, one committed.
+# Three batches are in memory at most: one is read, one stored, one finished and committed.
 _BATCH: Final = 64
 _BATCH_OCTETS: Final = 8 << 20
 _PIECE: Final = 256 << 10
@@ -82,31 +83,48 @@ class Carrier:
         batches = [items[start:stop] for start, stop in runs(octets, most_octets=_BATCH_OCTETS, most=_BATCH)]
         room = await self._room()
         reading = self._read(batches[0]) if batches else None
-        committing: Deferred[None] | None = None
+        landing: deque[Deferred[int]] = deque()
+        turn: Deferred[bool] = succeed(True)
         try:
             for number, batch in enumerate(batches):
                 read, reading = reading, None
                 loaded = await read if read is not None else []
                 if number + 1 < len(batches):
                     reading = self._read(batches[number + 1])
-                stored = await self._store(loaded, room)
-                before, committing = committing, None
-                if before is not None:
-                    await before
-                committing = Deferred.fromCoroutine(self._commit(stored))
-                self._said.pending -= len(batch)
-                yield len(batch)
+                # Its objects are made while the last of the batch before are: no thread waits in between.
+                storing = Deferred.fromCoroutine(self._store(loaded, room))
+                mine, turn = turn, Deferred()
+                landing.append(Deferred.fromCoroutine(self._land(len(batch), storing, mine, turn)))
+                if len(landing) > 1:
+                    yield await landing.popleft()
                 if self._full:
                     break
-            before, committing = committing, None
-            if before is not None:
-                await before
+            while landing:
+                yield await landing.popleft()
         finally:
-            for pending in (reading, committing):
+            for pending in (reading, *landing):
                 if pending is not None:
                     await pending.addErrback(lambda _: None)
         if self._full:
             raise Full
+
+    async def _land(
+        self, count: int, storing: Deferred[list[_Stored]], before: Deferred[bool], after: Deferred[bool]
+    ) -> int:
+        """Commit a batch of `count` messages when its objects are there and the batch before is committed; its count.
+
+        Nothing is committed behind a batch that failed: `before` says whether it did not, and `after` is told.
+        """
+        landed = False
+        try:
+            stored = await storing
+            if await before:
+                await self._commit(stored)
+                self._said.pending -= count
+                landed = True
+            return count
+        finally:
+            after.callback(landed)
 
     async def _room(self) -> Room:
         """What the account's quota leaves now."""
