@@ -9,6 +9,7 @@ from lightmail.store import profiles
 from lightmail.store.addresses import normalised
 from lightmail.web.discovery import mobileconfig
 from lightmail.web.discovery.servers import servers
+from lightmail.web.pages.subjects import OF_ADMINISTRATORS, subject
 from lightmail.web.pages.views import Access, Answer, File, Html, View, Visit
 
 _PATH: Final = "/web/client-settings"
@@ -18,7 +19,9 @@ async def show(visit: Visit) -> Answer:
     """The page: for the owner's own account, or the one that an administrator asks for."""
     address = await _address(visit)
     told = servers(visit.services.config)
+    about = await subject(visit) if "id" in visit.path else None
     values = {
+        "about": about,
         "address": address,
         "incoming": told.incoming,
         "outgoing": told.outgoing,
@@ -37,6 +40,8 @@ async def profile(visit: Visit) -> Answer:
 async def _address(visit: Visit) -> str:
     """Whose settings are shown. Raises NoSuchAccount where that is not for who asks, Invalid."""
     who = visit.who
+    if "id" in visit.path:
+        return (await subject(visit)).profile.address
     if who is not None and who.account is not None:
         return who.account.address
     address = normalised(visit.query.get("address", ""))
@@ -49,4 +54,5 @@ async def _address(visit: Visit) -> str:
 VIEWS: Final = (
     View("GET", _PATH, Access.SIGNED_IN, show),
     View("GET", f"{_PATH}/profile", Access.SIGNED_IN, profile),
+    View("GET", f"{OF_ADMINISTRATORS}/client-settings", Access.ADMINISTRATOR, show),
 )

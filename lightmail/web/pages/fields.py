@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Final
 
 from lightmail.config import values
@@ -39,7 +40,8 @@ def trouble(error: MailError, line: str = "", field: str = "") -> Trouble:
     """What to say of an error; `line` where the page knows better than the error what to do next."""
     if isinstance(error, WrongField):
         return Trouble(error.text, error.field, 422)
-    return Trouble(line or error.text, field, error.http)
+    # The page is there; what was entered is not.
+    return Trouble(line or error.text, field, 422 if error.http in (400, 404) else error.http)
 
 
 @contextmanager
@@ -78,6 +80,18 @@ def size(form: Mapping[str, str], name: str) -> int:
         return int(_size(text))
     except ValueError:
         raise WrongField(name, "Enter a size such as 500M or 10G, or nothing for no limit.") from None
+
+
+def day(query: Mapping[str, str], name: str) -> int | None:
+    """When a day begins in UTC, in Unix microseconds, entered as 2026-01-31; an empty field is None. Raises WrongField."""
+    text = query.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        began = datetime.strptime(text, "%Y-%m-%d").replace(tzinfo=UTC)
+    except ValueError:
+        raise WrongField(name, "Enter a day such as 2026-01-31, or nothing.") from None
+    return int(began.timestamp()) * 1_000_000
 
 
 def size_entered(octets: int) -> str:
