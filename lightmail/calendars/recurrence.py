@@ -28,11 +28,11 @@ EVER_US: Final = -(1 << 62)
 
 
 class Occurrence(NamedTuple):
-    """One time that an event happens, or its begin would be at `recurrence_us` had it not been changed."""
+    """One time that an event happens; it would begin at `recurrence_us` had it not been changed. No two share both."""
 
     starts_us: int
-    ends_us: int
     recurrence_us: int
+    ends_us: int
     summary: str | None = None
 
 
@@ -99,12 +99,17 @@ class Recurrence:
         """What of it is in the window, in the order of `Occurrence`. Raises TooMuch, at any of them."""
         place = Place(self.zone)
         changed = (
-            Occurrence(change.starts_us, change.ends_us, place.us(begin), change.summary)
+            Occurrence(change.starts_us, place.us(begin), change.ends_us, change.summary)
             for begin, change in self.changes.items()
         )
-        chosen = sorted(each for each in changed if window.has(each.starts_us, each.ends_us))
-        regular = (each for each in _in_order(self._regular(place, window, budget)) if window.has(*each[:2]))
-        return heapq.merge(regular, chosen)
+        found = heapq.merge(
+            _in_order(self._regular(place, window, budget)), sorted(changed, key=_position), key=_position
+        )
+        before = None
+        for each in found:
+            if _position(each) != before and window.has(each.starts_us, each.ends_us):
+                before = _position(each)
+                yield each
 
     def _regular(self, place: Place, window: Window, budget: Budget) -> Iterator[Occurrence]:
         """What was not changed, by the local time of its beginning; a little before and after the window, too."""
@@ -119,7 +124,7 @@ class Recurrence:
                 continue
             before = moment
             starts_us = place.us(moment)
-            yield Occurrence(starts_us, place.end_us(moment, self.dates.get(moment) or self.length), starts_us)
+            yield Occurrence(starts_us, starts_us, place.end_us(moment, self.dates.get(moment) or self.length))
 
     def document(self) -> dict[str, Any]:
         """It as JSON can hold it."""
@@ -174,8 +179,23 @@ class Place:
         return (_EPOCH + timedelta(microseconds=us)).astimezone(self._zone).replace(tzinfo=None)
 
 
+def _position(occurrence: Occurrence) -> tuple[int, int]:
+    return occurrence.starts_us, occurrence.recurrence_us
+
+
 def _in_order(found: Iterable[Occurrence]) -> Iterator[Occurrence]:
-    """The same in the order of their beginnings: where a clock is put forward, local times and moments differ in it."""
+    """The same in the order of their beginnings, those of one moment once.
+
+    Where a clock is put forward, local times and moments differ in their order, and two times may be one moment.
+    """
+    before = None
+    for each in _sorted_within_a_day(found):
+        if each.starts_us != before:
+            before = each.starts_us
+            yield each
+
+
+def _sorted_within_a_day(found: Iterable[Occurrence]) -> Iterator[Occurrence]:
     waiting: list[Occurrence] = []
     for each in found:
         heapq.heappush(waiting, each)

@@ -47,6 +47,14 @@ def recurrences(draw: Any) -> Recurrence:
     return Recurrence(draw(st.sampled_from(ZONES)), first, length, (rule,), dates, without, changes)
 
 
+def test_two_times_of_one_moment_are_one_occurrence() -> None:
+    """At two the clock says three: who comes at two and at three comes once."""
+    first = datetime(2012, 3, 11)
+    found = Recurrence("America/New_York", first, Length(), (Rule(DAILY, hours=(2, 3), minutes=(0, 30)),))
+    day = happenings([], [Recurring(1, "event", found)], Window(us(first), us(first) + 28 * HOUR_US), EVER, 100)
+    assert [(each.starts_us - us(first)) / HOUR_US for each in day] == [5, 7, 7.5]
+
+
 @settings(max_examples=60, deadline=None)
 @given(st.lists(recurrences(), min_size=1, max_size=4), st.integers(1, 7), st.integers(0, 150), st.integers(0, 60))
 def test_pages_of_any_size_come_to_the_same(found: list[Recurrence], limit: int, late: int, days: int) -> None:
