@@ -73,7 +73,7 @@ async def delete(tx: Transactions, actor: Actor, mailbox: MailboxId) -> None:
 def owner_txn(cursor: Cursor, actor: Actor, account: AccountId) -> Owner:
     """The account of that id. Raises NoSuchAccount, also where it is no business of the actor's."""
     owner = browsing.owner_txn(cursor, account)
-    if owner is None or not actor.administers(owner.domain):
+    if owner is None or not actor.may_see(account, owner.domain):
         raise NoSuchAccount
     return owner
 

@@ -156,7 +156,7 @@ def _restore_batch_txn(
     into: str,
 ) -> Changed[Restored]:
     owner = browsing.owner_txn(cursor, account)
-    if owner is None or not actor.administers(owner.domain):
+    if owner is None or not actor.may_see(account, owner.domain):
         raise NoSuchAccount
 
     def record(restored: int) -> Statement:

@@ -394,6 +394,16 @@ _MESSAGE: Final = (
 )
 
 
+_DOMAIN: Final = "SELECT a.domain FROM messages m JOIN accounts a ON a.id = m.account WHERE m.id = %s"
+
+
+def domain_txn(cursor: Cursor, message: MessageId) -> int | None:
+    """The id of the domain whose account has or had the message, None where no message has that id."""
+    cursor.execute(_DOMAIN, (message,))
+    row = cursor.fetchone()
+    return row[0] if row else None
+
+
 def message_txn(cursor: Cursor, message: MessageId, domain: int | None = None) -> Whole | None:
     """The message of that id, if it is there or can be restored; what moved or was restored has another id now.
 

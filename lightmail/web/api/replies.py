@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
-from urllib.parse import quote
 
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
@@ -15,6 +14,7 @@ from zope.interface import implementer
 from lightmail.web.api import pages
 from lightmail.web.api.endpoints import Answer, Endpoint, Nothing, Octets, Page
 from lightmail.web.api.problems import CONTENT_TYPE, Problem
+from lightmail.web.downloads import disposition
 from lightmail.web.http import BoundedRequest
 
 # A client that takes nothing of an answer for so long is cut off.
@@ -70,19 +70,17 @@ async def _send_octets(request: BoundedRequest, endpoint: Endpoint, answer: Octe
     body = answer.body
     length = len(body) if isinstance(body, bytes) else answer.length
     if answer.filename is not None:
-        plain = "".join(c if c.isascii() and (c.isalnum() or c in "-_.") else "_" for c in answer.filename)
-        names = f"attachment; filename=\"{plain}\"; filename*=UTF-8''{quote(answer.filename, safe='')}"
-        request.say("Content-Disposition", names)
+        request.say("Content-Disposition", disposition(answer.filename))
         # Whatever a browser takes it for, it runs nothing of it.
         request.say("Content-Security-Policy", "sandbox; default-src 'none'")
     _begin(request, endpoint.status, answer.content_type, length)
     if isinstance(body, bytes):
         request.put(body)
     else:
-        await _send_pieces(request, body, reactor)
+        await send_pieces(request, body, reactor)
 
 
-async def _send_pieces(request: BoundedRequest, pieces: AsyncIterator[bytes], reactor: Any) -> None:
+async def send_pieces(request: BoundedRequest, pieces: AsyncIterator[bytes], reactor: Any) -> None:
     """Write pieces, each when the client has taken most of those before it."""
     try:
         if request.method == b"HEAD":

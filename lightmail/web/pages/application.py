@@ -16,14 +16,16 @@ from werkzeug.exceptions import HTTPException
 from lightmail.errors import MailError, ServerBug
 from lightmail.operations import web_sessions
 from lightmail.operations.web_sessions import SignedIn
+from lightmail.web.api.replies import send_pieces
 from lightmail.web.api.services import ApiServices
+from lightmail.web.downloads import disposition
 from lightmail.web.http import BoundedRequest
 from lightmail.web.pages import requests
 from lightmail.web.pages.doorkeeper import Doorkeeper
 from lightmail.web.pages.notices import TEXTS
 from lightmail.web.pages.requests import BadForm
 from lightmail.web.pages.templates import STATIC, render
-from lightmail.web.pages.views import Access, Answer, File, Html, Redirect, View, Visit
+from lightmail.web.pages.views import Access, Answer, Download, File, Framed, Html, Redirect, View, Visit
 
 log = Logger()
 
@@ -31,12 +33,14 @@ _VARIABLE: Final = re.compile(r"\{([a-z_]+)\}")
 _BROWSER_CHARACTERS: Final = 255
 SIGN_IN: Final = "/web/sign-in"
 
-# Nothing is loaded from elsewhere, nothing runs that is not a file of ours, nobody frames a page or takes a form.
+# Nothing is loaded from elsewhere, nothing runs that is not a file of ours, nobody frames a page or takes a form. Of
+# ours only what is `Framed` may stand in a frame.
 _HEADERS: Final[Mapping[str, str]] = {
     "Server": "LightMail",
     "Cache-Control": "no-store",
     "Content-Security-Policy": (
         "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self';"
+        " frame-src 'self';"
         " form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
     ),
     "Cross-Origin-Opener-Policy": "same-origin",
@@ -44,6 +48,11 @@ _HEADERS: Final[Mapping[str, str]] = {
     "Permissions-Policy": "camera=(), microphone=(), geolocation=()",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
+}
+# Whatever a browser takes it for, it runs nothing of it.
+_NEVER_SHOWN: Final[Mapping[str, str]] = {
+    "Content-Security-Policy": "sandbox; default-src 'none'",
+    "Content-Type": "application/octet-stream",
 }
 
 
@@ -129,7 +138,10 @@ def _handler(view: View, menu: Menu, services: ApiServices, doorkeeper: Doorkeep
             return
         except Exception as error:
             answer = _explained(request, error)
-        _send(request, answer, _Frame(who, menu(who), secret, secure))
+        if isinstance(answer, Download):
+            await _send_download(request, answer, services.reactor)
+        else:
+            _send(request, answer, _Frame(who, menu(who), secret, secure))
 
     return handle
 
@@ -187,7 +199,25 @@ def _no_route(request: BoundedRequest, failure: Failure) -> None:
     _send(request, _error(status, "There is no such page."), _Frame(None, (), "", False))
 
 
-def _send(request: BoundedRequest, answer: Answer, frame: _Frame) -> None:
+async def _send_download(request: BoundedRequest, answer: Download, reactor: Any) -> None:
+    """Write a download as fast as the browser takes it; it is cut off where it cannot be read to its end."""
+    for name, value in {**_HEADERS, **_NEVER_SHOWN}.items():
+        request.say(name, value)
+    request.say("Content-Disposition", disposition(answer.filename))
+    if answer.length is not None:
+        request.say("Content-Length", str(answer.length))
+    try:
+        await send_pieces(request, answer.pieces, reactor)
+        if request.method == b"HEAD":
+            request.put(b"")
+    except CancelledError:
+        request.cut()
+    except Exception:
+        log.failure("{path} was cut off", path=request.path.decode("utf-8", "backslashreplace"), session=request.id)
+        request.cut()
+
+
+def _send(request: BoundedRequest, answer: Html | Redirect | File | Framed, frame: _Frame) -> None:
     for name, value in _HEADERS.items():
         request.say(name, value)
     if isinstance(answer, Redirect):
@@ -200,6 +230,12 @@ def _send(request: BoundedRequest, answer: Answer, frame: _Frame) -> None:
     elif isinstance(answer, File):
         request.say("Content-Disposition", f'attachment; filename="{answer.filename}"')
         request.say("Content-Type", answer.content_type)
+        _write(request, answer.octets)
+    elif isinstance(answer, Framed):
+        request.say("Content-Security-Policy", answer.policy)
+        request.say("Referrer-Policy", "no-referrer")
+        request.say("X-DNS-Prefetch-Control", "off")
+        request.say("Content-Type", "text/html; charset=utf-8")
         _write(request, answer.octets)
     else:
         request.setResponseCode(answer.status)

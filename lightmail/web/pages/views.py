@@ -7,7 +7,7 @@ What a row says is checked before its coroutine runs; for POST, that the form co
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any
@@ -54,7 +54,27 @@ class File:
     octets: bytes
 
 
-Answer = Html | Redirect | File
+@dataclass(frozen=True, slots=True)
+class Download:
+    """What strangers wrote, for the browser to keep: in pieces, each read when the browser has taken those before.
+
+    `length` is None where that is not known before it was read.
+    """
+
+    filename: str
+    pieces: AsyncIterator[bytes]
+    length: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Framed:
+    """A page that is shown in a frame of one of ours, with a Content-Security-Policy of its own."""
+
+    octets: bytes
+    policy: str
+
+
+Answer = Html | Redirect | File | Download | Framed
 
 
 @dataclass(frozen=True, slots=True)
