@@ -12,7 +12,9 @@ from lightmail.objects.blobs import Blobs
 from lightmail.objects.spool import Spools
 from lightmail.threads import BoundedPool
 
-_QUEUE: Final = 200
+# Batches of as many imports as may run at once; none of them waits for anybody but the others.
+_QUEUE: Final = 4000
+_WAIT_SECONDS: Final = 600.0
 # A job that is stopped ends the batch that it is at.
 _STOP_SECONDS: Final = 20.0
 
@@ -22,7 +24,7 @@ async def start_jobs(config: Config, parts: Parts, backends: Backends, reactor: 
     if config.api is None or not config.api.jobs_at_once:
         return
     storage, limits = config.storage, config.limits
-    pool = BoundedPool("jobs", THREADS, _QUEUE, reactor=reactor)
+    pool = BoundedPool("jobs", THREADS, _QUEUE, reactor=reactor, wait_seconds=_WAIT_SECONDS)
     blobs = Blobs(
         backends.objects, pool, codec=storage.compression, level=storage.level, directory=storage.spool_directory
     )
