@@ -1,8 +1,8 @@
 """Calendars on their way out: events that were deleted, and objects that no event refers to.
 
 Each object under ``calendars/`` has a row from before it was put, so none has to be looked for in the store. One that
-was never taken up, because its transaction never came, was dropped at its birth; one that was replaced, or whose event is
-purged, is dropped then.
+was never taken up, because its transaction never came, was dropped at its birth; one that was replaced, or whose event
+is purged, is dropped then.
 """
 
 from __future__ import annotations
