@@ -1,0 +1,97 @@
+"""Debian's Chromium without a window, through its chromedriver."""
+
+from __future__ import annotations
+
+import base64
+import os
+import shutil
+from typing import Any, Final
+
+from selenium import webdriver
+from selenium.common.exceptions import NoSuchElementException
+from selenium.webdriver.common.action_chains import ActionChains
+from selenium.webdriver.common.by import By
+from selenium.webdriver.remote.webelement import WebElement
+
+from tests.web.screens import DESKTOP, Screen
+
+_HEIGHT: Final = 900
+_OPTIONS: Final = (
+    "--headless=new",
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--hide-scrollbars",
+    "--no-first-run",
+    # Nothing but this host is asked for anything, by the browser itself neither.
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
+)
+
+
+def available() -> bool:
+    """Whether it is installed."""
+    return all(shutil.which(program) for program in ("chromium", "chromedriver"))
+
+
+class Chromium:
+    """See `Driver`; `driver` is Selenium's own, for what only Chromium can."""
+
+    def __init__(self) -> None:
+        options = webdriver.ChromeOptions()
+        options.binary_location = str(shutil.which("chromium"))
+        for option in (*_OPTIONS, *(["--no-sandbox"] if os.geteuid() == 0 else [])):
+            options.add_argument(option)
+        options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+        self.driver = webdriver.Chrome(options, webdriver.ChromeService(str(shutil.which("chromedriver"))))
+        self.driver.set_page_load_timeout(60)
+        self.driver.set_script_timeout(60)
+        self.show_on(DESKTOP)
+
+    def show_on(self, screen: Screen) -> None:
+        metrics = {
+            "width": screen.width, "height": _HEIGHT, "deviceScaleFactor": 1, "mobile": screen.width < 500
+        }  # fmt: skip
+        self.driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+        preferred = [{"name": "prefers-color-scheme", "value": screen.scheme}]
+        self.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": preferred})
+
+    def go(self, address: str) -> None:
+        self.driver.get(address)
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.driver.execute_script(script, *arguments)
+
+    def click(self, xpath: str) -> None:
+        self._find(xpath).click()
+
+    def enter(self, xpath: str, text: str) -> None:
+        element = self._find(xpath)
+        element.clear()
+        element.send_keys(text)
+
+    def press(self, keys: str) -> None:
+        ActionChains(self.driver, duration=0).send_keys(keys).perform()
+
+    def said(self) -> list[str]:
+        return [str(line["message"]) for line in self.driver.get_log("browser")]
+
+    def close(self) -> None:
+        self.driver.quit()
+
+    def picture(self, file: str) -> None:
+        """Write a picture of the whole page."""
+        self.driver.execute_cdp_cmd("Page.enable", {})
+        size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 4000), "scale": 1}
+        asked = {"format": "png", "captureBeyondViewport": True, "clip": clip}
+        data = self.driver.execute_cdp_cmd("Page.captureScreenshot", asked)["data"]
+        with open(file, "wb") as out:
+            out.write(base64.b64decode(data))
+
+    def _find(self, xpath: str) -> WebElement:
+        try:
+            return self.driver.find_element(By.XPATH, xpath)
+        except NoSuchElementException:
+            raise AssertionError(f"{self.driver.current_url} has no {xpath}") from None

@@ -1,0 +1,89 @@
+"""All pages that somebody finds by following links, and forms that only ask."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urldefrag, urlencode, urljoin, urlsplit
+
+from lightmail.web.pages.table import VIEWS
+from lightmail.web.pages.views import View
+from tests.support.browser import Browser, Form, Page
+
+# Of one page with different ids or queries, so many are looked at.
+_ALIKE: Final = 4
+_HTML: Final = "text/html"
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A page as it was found: by its row, at its address, by a link on `source`."""
+
+    view: View
+    path: str
+    source: str
+    page: Page
+
+    @property
+    def is_page(self) -> bool:
+        """Whether it is something to look at, and no file."""
+        return self.page.headers.get("content-type", "").startswith(_HTML)
+
+
+def view_of(method: str, address: str) -> View | None:
+    """The row that answers at an address."""
+    path = urlsplit(address).path
+    rows = (view for view in VIEWS if view.method == method)
+    return next((view for view in rows if re.fullmatch(_pattern(view.path), path)), None)
+
+
+def _pattern(path: str) -> str:
+    return "".join("[^/]+" if piece.startswith("{") else re.escape(piece) for piece in re.split(r"(\{[a-z_]+\})", path))
+
+
+def crawl(browser: Browser, start: str = "/web/") -> list[Seen]:
+    """What is found from `start` on, in the order in which it was. AssertionError where a link leads nowhere."""
+    found: list[Seen] = []
+    known: set[str] = set()
+    alike: Counter[str] = Counter()
+    ahead = [(start, "")]
+    while ahead:
+        path, source = ahead.pop(0)
+        view = view_of("GET", path)
+        assert view is not None, f"{source} has a link to {path}, where no page is"
+        if path in known or alike[view.path] == _ALIKE:
+            continue
+        known.add(path)
+        alike[view.path] += 1
+        page = browser.get(path)
+        assert page.status == 200, f"{source} has a link to {path}, which answers {page.status}"
+        found.append(Seen(view, path, source, page))
+        if found[-1].is_page:
+            ahead += [(link, path) for link in _onward(path, page)]
+    return found
+
+
+def _onward(path: str, page: Page) -> Iterable[str]:
+    asking = [f"{form.action or path}?{urlencode(form.fields)}" for form in page.forms if form.method == "GET"]
+    framed = [given.get("src") or "" for tag, given in page.elements if tag == "iframe"]
+    for link in (*page.links, *asking, *framed):
+        address = urldefrag(urljoin(path, link)).url
+        if address.startswith("/"):
+            yield address
+
+
+def one_of_each(found: Sequence[Seen]) -> list[Seen]:
+    """Of each row's pages, the one with the most on it."""
+    fullest: dict[View, Seen] = {}
+    for seen in found:
+        if seen.view not in fullest or len(seen.page.html) > len(fullest[seen.view].page.html):
+            fullest[seen.view] = seen
+    return list(fullest.values())
+
+
+def changing(found: Sequence[Seen]) -> dict[str, Form]:
+    """The forms that change something, by where they go."""
+    return {form.action: form for seen in found for form in seen.page.forms if form.method == "POST"}

@@ -1,0 +1,61 @@
+"""That what is looked at on pages is found where it is wrong: a page with each fault, and one without."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import pytest
+
+from tests.web.chromium import Chromium
+from tests.web.looking import serious, sideways, walk
+from tests.web.screens import DESKTOP, PHONE
+
+_GOOD = """<!doctype html><html lang=en><meta name=viewport content="width=device-width"><title>Good</title>
+<style>:focus-visible { outline: 3px solid blue }</style>
+<main><h1>Good</h1><p><a href="#a">A link</a><button>A button</button>
+<label>A field <input type=date></label>
+<label><input type=radio name=r>one</label><label><input type=radio name=r>two</label></main>"""
+
+
+@pytest.fixture(autouse=True)
+def desktop(browser: Chromium) -> Iterator[None]:
+    browser.show_on(DESKTOP)
+    yield
+    browser.said()
+
+
+def show(browser: Chromium, body: str) -> None:
+    browser.go(f"data:text/html,{quote(_GOOD + body)}")
+
+
+def test_nothing_is_found_on_a_good_page(browser: Chromium) -> None:
+    show(browser, "")
+    assert sideways(browser, DESKTOP) + serious(browser) + walk(browser) + browser.said() == []
+
+
+def test_a_wide_page_is_found(browser: Chromium) -> None:
+    browser.show_on(PHONE)
+    show(browser, "<pre id=wide style='width: 500px; margin: 0'>x</pre>")
+    assert any('id="wide"' in line for line in sideways(browser, PHONE))
+
+
+def test_a_field_without_a_label_and_faint_words_are_found(browser: Chromium) -> None:
+    show(browser, "<input><p style='color: #bbb; background: #fff'>Faint.</p>")
+    assert {line.partition(":")[0] for line in serious(browser)} == {"label", "color-contrast"}
+    assert {line.partition(":")[0] for line in serious(browser, colours_alone=True)} == {"color-contrast"}
+
+
+def test_a_focus_that_is_not_seen_and_a_control_without_one_are_found(browser: Chromium) -> None:
+    show(
+        browser,
+        "<button style='outline: none'>x</button><a href='#b' style='position: fixed; left: -99px'>x</a>",
+    )
+    assert sorted(line.partition(" on ")[0] for line in walk(browser)) == ["the focus is not seen"] * 2
+    show(browser, "<button id=trap onblur='this.focus()'>x</button><button id=beyond>y</button>")
+    assert any("beyond" in line and line.startswith("no Tab leads") for line in walk(browser))
+
+
+def test_what_the_console_says_is_found(browser: Chromium) -> None:
+    show(browser, "<script>nothing.at.all()</script>")
+    assert "nothing is not defined" in browser.said()[0]

@@ -1,0 +1,81 @@
+"""Every page in a real browser: wide and narrow, light and dark, by keyboard, and as a screen reader has it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lightmail.web.pages.views import Access
+from tests.web.chromium import Chromium
+from tests.web.crawling import Seen, crawl, one_of_each
+from tests.web.looking import serious, sideways, walk
+from tests.web.screens import DESKTOP, PHONE, SCREENS
+from tests.web.worlds import World
+
+WHO = ("server", "owner")
+
+# Where the pictures go that people look at; none are taken without.
+_PICTURES = os.environ.get("LIGHTMAIL_TEST_PICTURES", "")
+
+
+def look_at_all(world: World, browser: Chromium, who: str, look: Callable[[Seen], list[str]]) -> None:
+    """Visit one of each of somebody's pages, and fail with all that `look` has found."""
+    light, _ = world.sign_in(who)
+    pages = [seen for seen in one_of_each(crawl(light)) if seen.is_page]
+    if who != "server":  # the rest was seen as the server's administrator
+        pages = [seen for seen in pages if seen.view.access is Access.SIGNED_IN]
+    base = f"http://127.0.0.1:{world.api.port}"
+    browser.go(f"{base}/web/sign-in")
+    browser.driver.delete_all_cookies()
+    for name, value in light.cookies.items():
+        browser.driver.add_cookie({"name": name, "value": value, "path": "/"})
+    wrong = []
+    for seen in pages:
+        browser.go(base + seen.path)
+        wrong += [f"{seen.path}: {line}" for line in look(seen)]
+        wrong += [f"{seen.path}: console: {line}" for line in browser.said()]
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_no_page_is_wider_than_its_window_or_hard_to_read(world: World, browser: Chromium, who: str) -> None:
+    def look(seen: Seen) -> list[str]:
+        wrong = []
+        for screen in SCREENS:
+            browser.show_on(screen)
+            wrong += [f"{screen}: {line}" for line in sideways(browser, screen)]
+            if screen in (DESKTOP, PHONE):
+                wrong += [f"{screen}: {line}" for line in serious(browser, colours_alone=screen is PHONE)]
+            if _PICTURES:
+                name = seen.view.path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
+                browser.picture(str(Path(_PICTURES) / f"{name}-{who}-{screen}.png"))
+        return wrong
+
+    look_at_all(world, browser, who, look)
+
+
+@pytest.mark.parametrize("who", WHO)
+def test_every_control_is_reached_by_tab_and_shows_it(world: World, browser: Chromium, who: str) -> None:
+    browser.show_on(DESKTOP)
+    look_at_all(world, browser, who, lambda seen: walk(browser))
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("screen", SCREENS, ids=str)
+@pytest.mark.parametrize("who", WHO)
+def test_nothing_serious_is_found_on_any_screen(world: World, browser: Chromium, who: str, screen: object) -> None:
+    for each in SCREENS:
+        if each is screen:
+            browser.show_on(each)
+    look_at_all(world, browser, who, lambda seen: [*serious(browser), *walk(browser)])
+
+
+def test_signing_in_is_good_on_all_screens(world: World, browser: Chromium) -> None:
+    browser.driver.delete_all_cookies()
+    for screen in SCREENS:
+        browser.show_on(screen)
+        browser.go(f"http://127.0.0.1:{world.api.port}/web/sign-in")
+        assert sideways(browser, screen) + serious(browser) + walk(browser) + browser.said() == []
