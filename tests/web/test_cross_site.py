@@ -1,0 +1,83 @@
+"""Pages of other sites, in a real browser where somebody is signed in: they change nothing, and read nothing."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import pytest
+
+from tests.web.chromium import Chromium
+from tests.web.crawling import changing, crawl
+from tests.web.evil import site
+from tests.web.test_access import filled, rows
+from tests.web.worlds import World
+
+# Another port of the same host is the same site to a browser, which sends it our cookies, strict as they are.
+HOSTS = {"another site": "localhost", "a neighbour": "127.0.0.1"}
+
+
+@pytest.fixture
+def signed_in(world: World, browser: Chromium) -> Iterator[tuple[str, Sequence[tuple[str, dict[str, str]]]]]:
+    """Somebody signed in with the browser: the server's address, and the forms that he has, filled in."""
+    light, page = world.sign_in("server")
+    token = page.form("/web/sign-out").fields["form_token"]
+    base = f"http://127.0.0.1:{world.api.port}"
+    browser.go(f"{base}/web/sign-in")
+    browser.driver.delete_all_cookies()
+    for name, value in light.cookies.items():
+        cookie = {"name": name, "value": value, "path": "/", "httpOnly": True, "sameSite": "Strict"}
+        browser.driver.add_cookie(cookie)
+    forms = changing(crawl(light))
+    assert "/web/sign-out" in forms
+    # Even with the token, which no other site can know.
+    yield base, [(action, {**filled(form), "form_token": token}) for action, form in forms.items()]
+    browser.said()
+
+
+def heading(browser: Chromium) -> str:
+    return str(browser.run("return document.querySelector('h1').textContent"))
+
+
+@pytest.mark.parametrize("host", HOSTS.values(), ids=HOSTS)
+def test_another_page_changes_nothing_and_reads_nothing(
+    world: World, browser: Chromium, signed_in: tuple[str, Any], host: str
+) -> None:
+    base, forms = signed_in
+    before = rows(world)
+    with site(base, forms) as port:
+        browser.go(f"http://{host}:{port}/")
+        deadline = time.monotonic() + 60
+        while browser.run("return window.done") < 2 * len(forms) + 2:
+            assert time.monotonic() < deadline, "its requests do not end"
+            time.sleep(0.05)
+        assert browser.run("return window.read") == []
+        assert any("frame-ancestors" in line for line in browser.said())
+    assert rows(world) == before
+    browser.go(f"{base}/web/")
+    assert heading(browser) == "Overview"  # he is signed in still
+
+
+def test_a_link_of_another_site_leads_to_the_form(browser: Chromium, signed_in: tuple[str, Any]) -> None:
+    """Nobody can lead who is signed in to a page where a click would do something."""
+    base, _ = signed_in
+    with site(base, []) as port:
+        browser.go(f"http://localhost:{port}/")
+        browser.click("//a")
+    assert heading(browser) == "Sign in"
+    browser.go(f"{base}/web/")
+    assert heading(browser) == "Overview"
+
+
+def test_a_form_of_ours_goes_through(browser: Chromium, signed_in: tuple[str, Any]) -> None:
+    """That what the others try would do something if it came from here."""
+    base, forms = signed_in
+    action, fields = next(form for form in forms if form[0] == "/web/sign-out")
+    browser.go(f"{base}/web/")
+    script = (
+        "return fetch(arguments[0], {method: 'POST', body: new URLSearchParams(arguments[1])}).then(got => got.url)"
+    )
+    assert "notice=signed-out" in browser.run(script, action, fields)
+    browser.go(f"{base}/web/")
+    assert heading(browser) == "Sign in"
