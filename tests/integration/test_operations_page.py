@@ -103,6 +103,13 @@ def test_the_server_may_do_no_more_than_it_must(machine, operations):
 def test_the_postfix_page(machine, operations):
     walk(machine, DOCS / "postfix.md")
     assert "Subject: A try" in message(machine, "ada@example.org", 2)
+    # A stranger's host: whom LightMail does not know is refused while it is connected, whom it knows is not.
+    machine.run("postconf", "-e", "mynetworks = 192.0.2.0/24")
+    machine.run("systemctl", "reload", "postfix")
+    asked = "curl --verbose smtp://127.0.0.1/example.net --mail-from grace@example.net --upload-file /tmp/hello.eml"
+    until = "for i in $(seq 60); do {} 2>&1 | grep '{}' && exit; sleep 0.5; done; exit 1"
+    machine.run("sh", "-c", until.format(f"{asked} --mail-rcpt nobody@example.org", "550 5.1.1"))
+    machine.run("sh", "-c", until.format(f"{asked} --mail-rcpt ben@example.org", "250 2.0.0 Ok: queued"))
 
 
 @pytest.mark.heavy
