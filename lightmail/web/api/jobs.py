@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any, Final
 
 from lightmail.errors import Cannot
 from lightmail.model import AccountId
 from lightmail.operations import jobs as operations
+from lightmail.operations.actors import Actor
 from lightmail.operations.jobpaths import below, existing
 from lightmail.store.jobs import STATES, Job
 from lightmail.web.api.endpoints import Call, Endpoint, Json, Page, Query, Run
@@ -29,6 +30,7 @@ from lightmail.web.api.schemas import (
     optional_moment,
 )
 from lightmail.web.api.scopes import Scope
+from lightmail.web.api.services import ApiServices
 
 _STATE: Final = Choice(STATES)
 _KIND: Final = Choice(operations.KINDS)
@@ -71,7 +73,8 @@ _IMPORTS: Final[dict[str, Schema]] = {
     "dry_run": Boolean(about="Only say what would be brought."),
 }
 _EXPORTS: Final[dict[str, Schema]] = {"only": _PATTERNS, "without": _PATTERNS}
-_BODIES: Final = {
+# What is to be said of a job, by its kind; one that is not among them takes nothing.
+BODIES: Final[Mapping[str, Object]] = {
     operations.VERIFY: Object(
         {},
         {
@@ -167,7 +170,15 @@ async def cancel(call: Call) -> Json:
 
 async def _start(kind: str, call: Call) -> Json:
     """Queue a job of that kind."""
-    services, given = call.services, dict(call.body)
+    return Json(document(await start(call.services, call.actor, kind, call.body)))
+
+
+async def start(services: ApiServices, actor: Actor, kind: str, body: Mapping[str, Any]) -> Job:
+    """Queue a job of which `body` says what its kind's in `BODIES` takes, and have it taken up soon.
+
+    Raises NoSuchAccount, NoSuchFile, NotPermitted, Cannot, LimitReached, Unavailable.
+    """
+    given = dict(body)
     account, password = given.pop("account_id", None), given.pop("password", None)
     if "path" in given:
         directory = services.config.api.job_directory if services.config.api is not None else ""
@@ -176,14 +187,14 @@ async def _start(kind: str, call: Call) -> Json:
         raise Cannot("This server runs no jobs ([api] jobs_at_once), and the password cannot go to another.")
     job = await operations.start(
         services.transactions,
-        call.actor,
+        actor,
         kind,
         given,
         account=None if account is None else AccountId(account),
         secret=None if password is None else (services.desk, password),
     )
     services.desk.hasten()
-    return Json(document(job))
+    return job
 
 
 def _finder(kind: str) -> Callable[[str, str], str]:
@@ -211,7 +222,7 @@ def _starting(kind: str) -> Endpoint:
         Scope.JOBS_WRITE,
         _SUMMARIES[kind],
         run,
-        body=_BODIES.get(kind),
+        body=BODIES.get(kind),
         answer=JOB,
         status=202,
         server_only=kind != operations.VERIFY,

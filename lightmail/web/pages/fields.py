@@ -83,7 +83,7 @@ def size(form: Mapping[str, str], name: str) -> int:
 
 
 def day(query: Mapping[str, str], name: str) -> int | None:
-    """When a day begins in UTC, in Unix microseconds, entered as 2026-01-31; an empty field is None. Raises WrongField."""
+    """When a day, entered as 2026-01-31, begins in UTC, in Unix microseconds; empty: None. Raises WrongField."""
     text = query.get(name, "").strip()
     if not text:
         return None

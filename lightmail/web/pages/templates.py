@@ -49,7 +49,8 @@ def _static(name: str) -> str:
     return f"/web/static/{name}?{STATIC[name].digest}"
 
 
-def _moment(us: int) -> str:
+def moment(us: int) -> str:
+    """Unix microseconds as people read them, in UTC and to the minute; 0 is never."""
     return datetime.fromtimestamp(us / 1_000_000, UTC).strftime("%Y-%m-%d %H:%M UTC") if us else "never"
 
 
@@ -67,7 +68,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.globals.update(static=_static, version=__version__)
-    environment.filters.update(moment=_moment, iso=_iso, size=size_text)
+    environment.filters.update(moment=moment, iso=_iso, size=size_text)
     return environment
 
 
