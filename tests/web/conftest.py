@@ -11,16 +11,16 @@ from tests.web.chromium import Chromium
 from tests.web.worlds import World, inhabited
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Made for a module: its tests change nothing."""
+    """Its tests change nothing but who is signed in."""
     with inhabited(tmp_path_factory.mktemp("world")) as made:
         yield made
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Chromium]:
-    """A Chromium; tests of a module share it, and what is signed in there."""
+    """A Chromium with whoever was signed in last."""
     if not chromium.available():
         pytest.skip("no Chromium: install Debian's chromium and chromium-driver")
     started = Chromium()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from urllib.parse import urldefrag, urlencode, urljoin, urlsplit
 
@@ -85,5 +85,12 @@ def one_of_each(found: Sequence[Seen]) -> list[Seen]:
 
 
 def changing(found: Sequence[Seen]) -> dict[str, Form]:
-    """The forms that change something, by where they go."""
-    return {form.action: form for seen in found for form in seen.page.forms if form.method == "POST"}
+    """The forms that change something, by where they go; what is to be typed before something goes is typed."""
+    forms: dict[str, Form] = {}
+    for seen in found:
+        asked = re.search(r"Type (\S+) to go on", seen.page.text)
+        for form in seen.page.forms:
+            if form.method == "POST":
+                typed = {"typed": asked[1]} if asked and "typed" in form.fields else {}
+                forms[form.action] = replace(form, fields={**form.fields, **typed})
+    return forms

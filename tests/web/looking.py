@@ -49,13 +49,10 @@ document.addEventListener("focusin", () => {
 if (document.activeElement) document.activeElement.blur();
 return window.__controls.length;
 """
-_UNREACHED: Final = """
-return window.__controls.filter(element => !window.__reached.has(element))
-  .map(element => element.outerHTML.slice(0, 160));
-"""
-_UNSEEN: Final = """
-return window.__controls.filter(element => window.__reached.get(element) === false)
-  .map(element => element.outerHTML.slice(0, 160));
+_MISSED: Final = """
+const told = elements => elements.map(element => element.outerHTML.slice(0, 160));
+return [told(window.__controls.filter(element => !window.__reached.has(element))),
+  told(window.__controls.filter(element => window.__reached.get(element) === false))];
 """
 
 
@@ -81,9 +78,7 @@ def walk(driver: Driver) -> list[str]:
     controls = driver.run(_CONTROLS)
     for _ in range(4):  # fields of dates have several stops
         driver.press(TAB * (controls + 2))
-        unreached = driver.run(_UNREACHED)
-        if not unreached:
+        unreached, unseen = driver.run(_MISSED)
+        if not unreached and not unseen:
             break
-    return [f"no Tab leads to {html}" for html in unreached] + [
-        f"the focus is not seen on {html}" for html in driver.run(_UNSEEN)
-    ]
+    return [f"no Tab leads to {html}" for html in unreached] + [f"the focus is not seen on {html}" for html in unseen]

@@ -41,7 +41,7 @@ def look_at_all(world: World, browser: Chromium, who: str, look: Callable[[Seen]
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_no_page_is_wider_than_its_window_or_hard_to_read(world: World, browser: Chromium, who: str) -> None:
+def test_every_page_is_good_on_all_screens_and_by_keyboard(world: World, browser: Chromium, who: str) -> None:
     def look(seen: Seen) -> list[str]:
         wrong = []
         for screen in SCREENS:
@@ -52,15 +52,9 @@ def test_no_page_is_wider_than_its_window_or_hard_to_read(world: World, browser:
             if _PICTURES:
                 name = seen.view.path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
                 browser.picture(str(Path(_PICTURES) / f"{name}-{who}-{screen}.png"))
-        return wrong
+        return wrong + walk(browser)
 
     look_at_all(world, browser, who, look)
-
-
-@pytest.mark.parametrize("who", WHO)
-def test_every_control_is_reached_by_tab_and_shows_it(world: World, browser: Chromium, who: str) -> None:
-    browser.show_on(DESKTOP)
-    look_at_all(world, browser, who, lambda seen: walk(browser))
 
 
 @pytest.mark.heavy
