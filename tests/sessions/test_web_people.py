@@ -436,6 +436,15 @@ def test_an_alias_leads_to_its_targets_until_each_is_deleted(api: Api, root: Bro
     unalias(root, f"info@{name}", one.address)
     page = root.get(f"/web/aliases?domain={name}")
     assert (one.address in page.text, two.address in page.text) == (False, True)
+    shown = root.get(f"/web/accounts/{two.id}")
+    assert f"info@{name}" in shown.text
+    other, _ = visitors.domain(api)
+    stranger = visitors.keeper(api, other)
+    lead = f"address=info@{name}&target={two.address}"
+    assert stranger.get(f"/web/aliases/delete?{lead}").status == 404
+    sent = {"address": f"info@{name}", "target": two.address, "typed": f"info@{name}"}
+    assert stranger.send(page_form(stranger, "/web/aliases/delete"), **sent).status == 404
+    assert two.address in root.get(f"/web/aliases?domain={name}").text
     for query in ("", f"?address=info@{name}&target={one.address}", f"?address=none@{name}&target={one.address}"):
         assert root.get(f"/web/aliases/delete{query}").status in (400, 404)
 

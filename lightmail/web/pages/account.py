@@ -8,16 +8,22 @@ from lightmail.auth.passwords import hash_password
 from lightmail.errors import Cannot, MailError
 from lightmail.operations import accounts as operations
 from lightmail.operations.accounts import Change
+from lightmail.store import aliases
+from lightmail.store.aliases import Alias, Chosen
+from lightmail.store.ranges import names_from
 from lightmail.web.pages import accounts, confirming, fields
 from lightmail.web.pages.confirming import Question
 from lightmail.web.pages.fields import Trouble
 from lightmail.web.pages.subjects import OF_ADMINISTRATORS, Subject, subject
 from lightmail.web.pages.views import Access, Answer, Html, Redirect, View, Visit
 
+# So many aliases are shown with the account; its domain's are all under Aliases.
+_ALIASES: Final = 20
+
 
 async def show(visit: Visit) -> Answer:
     """The page."""
-    return _page(visit, await subject(visit))
+    return await _page(visit, await subject(visit))
 
 
 async def change_settings(visit: Visit) -> Answer:
@@ -32,7 +38,7 @@ async def change_settings(visit: Visit) -> Answer:
         with fields.about("full_name"):
             await _change(visit, about, change)
     except MailError as error:
-        return _page(visit, about, fields.trouble(error))
+        return await _page(visit, about, fields.trouble(error))
     return Redirect(about.base, "account-changed")
 
 
@@ -44,7 +50,7 @@ async def change_password(visit: Visit) -> Answer:
             password_hash = await visit.services.hashing.run(hash_password, fields.new_password(visit.form))
         await _change(visit, about, Change(password_hash=password_hash))
     except MailError as error:
-        return _page(visit, about, fields.trouble(error))
+        return await _page(visit, about, fields.trouble(error))
     return Redirect(about.base, "account-password")
 
 
@@ -86,17 +92,25 @@ async def _change(visit: Visit, about: Subject, change: Change) -> None:
     await operations.change_account(visit.services.transactions, about.actor, about.profile.id, change)
 
 
-def _page(visit: Visit, about: Subject, trouble: Trouble | None = None) -> Html:
+async def _page(visit: Visit, about: Subject, trouble: Trouble | None = None) -> Html:
     shown, profile, form = trouble or Trouble(), about.profile, visit.form
     values = {
         "about": about,
         "account": profile,
+        "aliases": await _aliases(visit, about),
         "full_name": form.get("full_name", profile.full_name),
         "quota": form.get("quota", fields.size_entered(profile.quota_octets)),
         "quota_messages": form.get("quota_messages", fields.number_entered(profile.quota_messages)),
         "trouble": shown,
     }
     return Html("account.html", values, shown.status)
+
+
+async def _aliases(visit: Visit, about: Subject) -> list[Alias]:
+    """The first aliases that lead to the account, of those that are for who asks."""
+    chosen = Chosen(names_from(), about.actor.domain, about.profile.address)
+    found, _ = await visit.services.database.read("aliases", aliases.listed_txn, chosen, None, _ALIASES)
+    return found
 
 
 def _deletion(visit: Visit, about: Subject) -> Question:
