@@ -3,44 +3,14 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
-
-from lightmail.config import LimitsConfig
 from lightmail.model import BlobRef
 from lightmail.objects.ahead import AHEAD_OCTETS, Ahead, Room
 from lightmail.objects.keys import new_key
-from tests.sessions.test_fetch_trouble import Client, TroubledStore, fill, small
 from tests.support.imapworld import ImapWorld
+from tests.support.troubledstore import Client, TroubledStore, fill, small
 
 MESSAGES = 40
-
-
-@pytest.fixture
-def store() -> TroubledStore:
-    return TroubledStore()
-
-
-@pytest.fixture
-def world(tmp_path: Path, store: TroubledStore) -> Iterator[ImapWorld]:
-    # Without bodies in memory: each is read for its command, or ahead of it.
-    world = ImapWorld(tmp_path, limits=LimitsConfig(body_octets=0), store=store, with_tls=False).open()
-    try:
-        world.add_account("alice@example.org", "secret")
-        yield world
-    finally:
-        world.close()
-
-
-@pytest.fixture
-def client(world: ImapWorld) -> Iterator[Client]:
-    client = Client(world)
-    try:
-        yield client
-    finally:
-        client.connection.close()
 
 
 def pipelined(client: Client, commands: list[bytes]) -> list[bytes]:
