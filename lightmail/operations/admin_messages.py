@@ -6,7 +6,7 @@ Whoever looks at what a message says leaves a line in the audit log, committed b
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lightmail.errors import Cannot, NoSuchDestination, NoSuchMessage, OverQuota
 from lightmail.model import AccountId, BlobRef, MailboxId, MessageId
@@ -85,6 +85,26 @@ async def of_account(
 ) -> Found:
     """A page of an account's messages in all mailboxes, the newest first. Raises NoSuchAccount, Unavailable."""
     return await tx.database.read("admin messages", _of_account_txn, actor, account, wanted, after, limit, offset)
+
+
+async def deleted_of_account(
+    tx: Transactions,
+    actor: Actor,
+    account: AccountId,
+    mailbox: MailboxId | None,
+    wanted: Wanted,
+    after: Place | None,
+    limit: int,
+    offset: int = 0,
+) -> Found:
+    """A page of what can be restored of an account, or of one of its mailboxes, deleted or not; deleted last first.
+
+    Raises NoSuchAccount, Unavailable.
+    """
+    wanted = replace(wanted, deleted=True)
+    return await tx.database.read(
+        "admin messages", _of_account_txn, actor, account, wanted, after, limit, offset, mailbox
+    )
 
 
 async def shown(tx: Transactions, actor: Actor, message: MessageId) -> Shown:
@@ -238,9 +258,11 @@ def _of_account_txn(
     after: Place | None,
     limit: int,
     offset: int,
+    mailbox: MailboxId | None = None,
 ) -> Found:
+    """`mailbox` goes with `wanted.deleted` alone: the other list of a mailbox does not ask whose it is."""
     owner_txn(cursor, actor, account)
-    return browsing.messages_txn(cursor, account, None, wanted, after, limit, offset)
+    return browsing.messages_txn(cursor, account, mailbox, wanted, after, limit, offset)
 
 
 def _record(actor: Actor, action: str, whole: Whole, **detail: object) -> Statement:

@@ -22,8 +22,11 @@ LIST_BOUND: Final = 1024
 
 @lru_cache(maxsize=2048)
 def for_sqlite(sql: str) -> str:
-    """The same statement for SQLite: `?` placeholders, no row locks (BEGIN IMMEDIATE holds the whole database)."""
-    text = sql.replace(NOW_US, "now_us()").replace("%s", "?")
+    """The same statement for SQLite: `?` placeholders, no row locks (BEGIN IMMEDIATE holds the whole database).
+
+    A percent sign that is meant stands twice, as PyMySQL wants it.
+    """
+    text = sql.replace(NOW_US, "now_us()").replace("%s", "?").replace("%%", "%")
     return text.replace(" FOR UPDATE", "").replace(" LOCK IN SHARE MODE", "")
 
 

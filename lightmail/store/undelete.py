@@ -24,7 +24,7 @@ class Filters:
 
     `mailbox` is a name; deletions are in [`since_us`, `until_us`); `sender` and `subject` are parts of the decoded
     fields, compared without regard to case. `ids` are those of messages. With `whole`, only what went with its mailbox,
-    and `ids` are those of mailboxes.
+    and `ids` are those of mailboxes. `box` is the id of one mailbox, which others may have had the name of; 0: any.
     """
 
     mailbox: str | None = None
@@ -34,6 +34,7 @@ class Filters:
     subject: str = ""
     ids: tuple[int, ...] = ()
     whole: bool = False
+    box: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +69,7 @@ _WHERE: Final = (
     " LEFT JOIN renderings r ON r.object = m.object"
     " WHERE b.account = %s AND m.deleted_at > 0 AND m.fate = 1 AND o.state = 1 AND m.deleted_at >= %s"
     " AND m.deleted_at < %s AND (%s = 0 OR b.name = %s) AND (%s = 0 OR m.deleted_at = b.deleted_at)"
+    " AND (%s = 0 OR b.id = %s)"
     " AND (%s = 0 OR INSTR(r.from_text, %s) > 0) AND (%s = 0 OR INSTR(r.subject, %s) > 0)"
 )
 _MESSAGE_IDS: Final = " AND m.id IN ({list})"
@@ -79,6 +81,7 @@ def _where(account: AccountId, filters: Filters) -> tuple[str, list[Any]]:
     given = [text.casefold().encode("utf-8", "replace") for text in (filters.sender, filters.subject)]
     params: list[Any] = [account, filters.since_us, filters.until_us]
     params += [int(filters.mailbox is not None), (filters.mailbox or "").encode(), int(filters.whole)]
+    params += [filters.box, filters.box]
     for text in given:
         params += [int(bool(text)), text]
     if not filters.ids:
@@ -130,6 +133,32 @@ def origins_txn(cursor: Cursor, account: AccountId, filters: Filters) -> list[Or
         )
         for row in cursor.fetchall()
     ]
+
+
+@dataclass(frozen=True, slots=True)
+class Day:
+    """What was deleted from a mailbox on one day, which begins at `day_us` in UTC; `deleted_us` 0: it is there."""
+
+    mailbox: MailboxId
+    name: str
+    deleted_us: int
+    day_us: int
+    messages: int
+
+
+# The `+ 0` keeps servers from reading the deletions of all accounts by their index.
+_DAYS: Final = (
+    "SELECT b.id, b.name, b.deleted_at, m.deleted_at - m.deleted_at %% 86400000000, COUNT(*)"
+    " FROM mailboxes b JOIN messages m ON m.mailbox = b.id JOIN objects o ON o.id = m.object"
+    " WHERE b.account = %s AND m.fate = 1 AND m.deleted_at + 0 > 0 AND o.state = 1"
+    " GROUP BY b.id, b.name, b.deleted_at, m.deleted_at - m.deleted_at %% 86400000000"
+)
+
+
+def days_txn(cursor: Cursor, account: AccountId) -> list[Day]:
+    """How many messages of an account can be restored, by mailbox and day of their deletion, in no order."""
+    cursor.execute(_DAYS, (account,))
+    return [Day(MailboxId(row[0]), row[1].decode(), row[2], int(row[3]), int(row[4])) for row in cursor.fetchall()]
 
 
 _UIDS: Final = "SELECT m.uid"

@@ -33,7 +33,11 @@ async def pieces(services: ApiServices, ref: BlobRef) -> AsyncIterator[bytes]:
 
     Raises Corruption, Unavailable.
     """
-    rest = services.blobs.chunks(ref)
+    return await begun(services.blobs.chunks(ref))
+
+
+async def begun(rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """The same pieces, of which the first has been read: what is not there is told before an answer begins."""
     first = await anext(rest, b"")
     return _with_first(first, rest)
 

@@ -18,7 +18,7 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "domain-deleted": "The domain is deleted.",
         "account-added": "The account is added. Client settings, below, has what its owner enters in a phone.",
         "account-changed": "The settings are saved.",
-        "account-password": "The password is changed, and clients with the old one are disconnected.",
+        "account-password": "The password is changed, and all clients are disconnected.",
         "account-disabled": "The account is disabled, and its clients are disconnected.",
         "account-enabled": "The account is enabled. Mail that has waited comes in when its senders try again.",
         "account-deleted": "The account is deleted. It can be brought back under Deleted accounts.",

@@ -11,12 +11,21 @@ from lightmail.web.pages import (
     administrators,
     aliases,
     app_passwords,
+    audit,
     client_settings,
     clients,
+    configuration,
     domains,
     home,
+    jobs,
+    mailboxes,
+    message,
     myself,
+    sessions,
     signing,
+    tokens,
+    undeleting,
+    webhook,
 )
 from lightmail.web.pages.views import View
 
@@ -30,8 +39,23 @@ VIEWS: Final[tuple[View, ...]] = (
     *account.VIEWS,
     *app_passwords.VIEWS,
     *clients.VIEWS,
+    *mailboxes.VIEWS,
+    *message.VIEWS,
+    *undeleting.VIEWS,
     *aliases.VIEWS,
     *administrators.VIEWS,
+    *sessions.VIEWS,
+    *jobs.VIEWS,
+    *audit.VIEWS,
+    *tokens.VIEWS,
+    *webhook.VIEWS,
+    *configuration.VIEWS,
+)
+
+_OF_THE_SERVER: Final = (
+    ("Administrators", "/web/administrators"),
+    ("Webhook", "/web/webhook"),
+    ("Configuration", "/web/configuration"),
 )
 
 
@@ -44,12 +68,17 @@ def menu(who: SignedIn | None) -> tuple[tuple[str, str], ...]:
             ("Client settings", "/web/client-settings"),
             ("App passwords", "/web/my/app-passwords"),
             ("Connected clients", "/web/my/clients"),
+            ("Deleted mail", "/web/my/deleted"),
         )
     return (
         ("Overview", "/web/"),
         ("Domains", "/web/domains"),
         ("Accounts", "/web/accounts"),
         ("Aliases", "/web/aliases"),
-        *((("Administrators", "/web/administrators"),) if who.administrator.server else ()),
+        ("Sessions", "/web/sessions"),
+        ("Jobs", "/web/jobs"),
+        ("Audit log", "/web/audit"),
+        ("API tokens", "/web/tokens"),
+        *(_OF_THE_SERVER if who.administrator.server else ()),
         ("Your sign-in", "/web/myself"),
     )
