@@ -33,7 +33,7 @@ from tests.support.storekit import fresh_config, open_store
 from tests.support.visitors import PASSWORD
 
 MARKUP = "<script>alert(1)</script>\"'"
-OF_ONE_ACCOUNT = [view for view in VIEWS if view.path.startswith(("/web/accounts/{id}", "/web/deleted-accounts/{id}"))]
+OF_ONE_ACCOUNT = [view for view in VIEWS if view.path.startswith(("/web/accounts/{id}", "/web/accounts/deleted/{id}"))]
 OF_ONE_DOMAIN = [view for view in VIEWS if view.path.startswith("/web/domains/{id}")]
 
 
@@ -284,8 +284,8 @@ def test_an_account_goes_when_its_address_is_typed_and_comes_back(api: Api) -> N
     assert (page.status, profile(api, account.address) is None) == (422, False)
     assert "The account is deleted." in browser.send(browser.get(delete).form(delete), typed=account.address).text
     assert profile(api, account.address) is None
-    restore = f"/web/deleted-accounts/{account.id}/restore"
-    assert "The account is back" in browser.send(browser.get("/web/deleted-accounts").form(restore)).text
+    restore = f"/web/accounts/deleted/{account.id}/restore"
+    assert "The account is back" in browser.send(browser.get("/web/accounts/deleted").form(restore)).text
     assert profile(api, account.address) is not None
     assert browser.send(page_form(browser, restore)).status == 404
     assert audited(api, account.address) == ["account.add", "account.delete", "account.restore"]
@@ -294,14 +294,14 @@ def test_an_account_goes_when_its_address_is_typed_and_comes_back(api: Api) -> N
 def test_what_stands_in_the_way_of_an_account_is_said(api: Api, root: Browser) -> None:
     _, name = visitors.domain(api)
     account, other = visitors.account(api, name), visitors.account(api, name)
-    delete, restore = f"/web/accounts/{account.id}/delete", f"/web/deleted-accounts/{account.id}/restore"
+    delete, restore = f"/web/accounts/{account.id}/delete", f"/web/accounts/deleted/{account.id}/restore"
     run(add_alias(api.store.tx, OPERATOR, f"info@{name}", account.address))
     page = root.send(root.get(delete).form(delete), typed=account.address)
     assert (page.status, "Aliases lead to the account." in page.text) == (409, True)
     unalias(root, f"info@{name}", account.address)
     root.send(root.get(delete).form(delete), typed=account.address)
     run(add_alias(api.store.tx, OPERATOR, account.address, other.address))
-    page = root.send(root.get("/web/deleted-accounts").form(restore))
+    page = root.send(root.get("/web/accounts/deleted").form(restore))
     assert (page.status, "address is taken by now" in page.text) == (409, True)
     unalias(root, account.address, other.address)
     assert "The account is back" in root.send(page.form(restore)).text

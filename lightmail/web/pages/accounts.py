@@ -19,7 +19,7 @@ from lightmail.web.pages.fields import Trouble
 from lightmail.web.pages.views import Access, Answer, Html, Redirect, View, Visit
 
 PATH: Final = "/web/accounts"
-_DELETED: Final = "/web/deleted-accounts"
+_DELETED: Final = "/web/accounts/deleted"
 _DAY_US: Final = 86_400_000_000
 _ENTERED: Final = ("address", "full_name", "quota", "quota_messages")
 
