@@ -141,7 +141,7 @@ def expect_all_well(server: MailServer, imap: Dialogue, pop3: Dialogue, lmtp: Lm
     assert pop3.pop3(b"RETR 1").startswith(b"+OK")
     assert len(pop3.octets()) > 400_000
     opened(server).__exit__()
-    assert server.checks() == {"database": "ok", "objects": "ok"}
+    assert set(server.checks().values()) == {"ok"}
 
 
 @pytest.mark.parametrize("crash", [True, False], ids=["crashed", "stopped"])

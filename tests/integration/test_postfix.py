@@ -109,7 +109,7 @@ def test_an_outage_of_the_object_store_defers_and_delivers_once(server, relay, s
         relay.wait_for(rf"to=<{name}@example.org>.*status=sent", seconds=120)
         (found,) = inbox(server, f"{name}@example.org")
         assert_same(found, 4)
-    assert server.checks() == {"database": "ok", "objects": "ok"}
+    assert set(server.checks().values()) == {"ok"}
 
 
 @pytest.mark.heavy
