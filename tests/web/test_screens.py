@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -41,30 +42,36 @@ def look_at_all(world: World, browser: Chromium, who: str, look: Callable[[Seen]
 
 
 @pytest.mark.parametrize("who", WHO)
-def test_every_page_is_good_on_all_screens_and_by_keyboard(world: World, browser: Chromium, who: str) -> None:
+def test_every_page_is_as_wide_as_its_screen_and_good_to_read(world: World, browser: Chromium, who: str) -> None:
+    """The colours of one scheme are those of all pages: every other page is read in the light ones."""
+    screens = cycle((DESKTOP, PHONE))
+
     def look(seen: Seen) -> list[str]:
         wrong = []
-        for screen in SCREENS:
+        for _ in range(2):
+            screen = next(screens)
             browser.show_on(screen)
             wrong += [f"{screen}: {line}" for line in sideways(browser, screen)]
-            if screen in (DESKTOP, PHONE):
-                wrong += [f"{screen}: {line}" for line in serious(browser, colours_alone=screen is PHONE)]
-            if _PICTURES:
-                name = seen.view.path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
-                browser.picture(str(Path(_PICTURES) / f"{name}-{who}-{screen}.png"))
-        return wrong + walk(browser)
+        next(screens)
+        return wrong + [f"{screen}: {line}" for line in (*serious(browser), *walk(browser))]
 
     look_at_all(world, browser, who, look)
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("screen", SCREENS, ids=str)
 @pytest.mark.parametrize("who", WHO)
-def test_nothing_serious_is_found_on_any_screen(world: World, browser: Chromium, who: str, screen: object) -> None:
-    for each in SCREENS:
-        if each is screen:
-            browser.show_on(each)
-    look_at_all(world, browser, who, lambda seen: [*serious(browser), *walk(browser)])
+def test_every_page_is_good_on_every_screen(world: World, browser: Chromium, who: str) -> None:
+    def look(seen: Seen) -> list[str]:
+        wrong = []
+        for screen in SCREENS:
+            browser.show_on(screen)
+            wrong += [f"{screen}: {line}" for line in (*sideways(browser, screen), *serious(browser), *walk(browser))]
+            if _PICTURES:
+                name = seen.view.path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
+                browser.picture(str(Path(_PICTURES) / f"{name}-{who}-{screen}.png"))
+        return wrong
+
+    look_at_all(world, browser, who, look)
 
 
 def test_signing_in_is_good_on_all_screens(world: World, browser: Chromium) -> None:
