@@ -58,6 +58,12 @@ def _iso(us: int) -> str:
     return datetime.fromtimestamp(us / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def _size(octets: int) -> str:
+    """A size as people read it; what has no unit says what it counts."""
+    text = size_text(octets)
+    return f"{text} byte{'' if octets == 1 else 's'}" if octets and text.isdigit() else text
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(_PACKAGE),
@@ -68,7 +74,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.globals.update(static=_static, version=__version__)
-    environment.filters.update(moment=moment, iso=_iso, size=size_text)
+    environment.filters.update(moment=moment, iso=_iso, size=_size)
     return environment
 
 
