@@ -392,6 +392,19 @@ def test_clients_are_seen_and_disconnected(api: Api, who: str) -> None:
     assert "No client is connected" in browser.get(path).text
 
 
+def test_an_owner_sees_what_his_account_holds(api: Api) -> None:
+    _, name = visitors.domain(api)
+    account = visitors.account(api, name)
+    browser = visitors.owner(api, account)
+    page = browser.get("/web/my")
+    assert ("0 of any" in page.text, "is full" in page.text, account.address in page.text) == (True, False, True)
+    api.store.execute("UPDATE accounts SET quota_octets = 1024 WHERE id = %s", account.id)
+    api.store.execute("UPDATE account_usage SET octets = 1024 WHERE account = %s", account.id)
+    page = browser.get("/web/my")
+    assert ("1K of 1K" in page.text, "is full, and no mail comes in" in page.text) == (True, True)
+    assert visitors.keeper(api).get("/web/my").status == 404
+
+
 def test_an_owner_touches_nothing_of_another(api: Api) -> None:
     _, name = visitors.domain(api)
     mine, others = visitors.account(api, name), visitors.account(api, name)

@@ -20,6 +20,7 @@ from lightmail.web.pages import (
     jobs,
     mailboxes,
     message,
+    my_account,
     myself,
     sessions,
     signing,
@@ -39,6 +40,7 @@ VIEWS: Final[tuple[View, ...]] = (
     *account.VIEWS,
     *app_passwords.VIEWS,
     *clients.VIEWS,
+    *my_account.VIEWS,
     *mailboxes.VIEWS,
     *message.VIEWS,
     *undeleting.VIEWS,
@@ -65,6 +67,7 @@ def menu(who: SignedIn | None) -> tuple[tuple[str, str], ...]:
         return ()
     if who.administrator is None:
         return (
+            ("Your account", "/web/my"),
             ("Client settings", "/web/client-settings"),
             ("App passwords", "/web/my/app-passwords"),
             ("Connected clients", "/web/my/clients"),
