@@ -145,27 +145,35 @@ TYPES: Final = (
 )
 
 
+def aimed(body: str, trap: str) -> str:
+    """The same with another server in the place of `TRAP`, in what is encoded too; `trap` is as http://host:port."""
+    for encoded in (_SVG, _PAGE):
+        there = base64.b64encode(encoded.replace(TRAP, trap).encode()).decode()
+        body = body.replace(base64.b64encode(encoded.encode()).decode(), there)
+    return body.replace(TRAP, trap).replace(TRAP.partition(":")[2], trap.partition(":")[2])
+
+
 def html_mail(body: str, charset: str = "utf-8") -> bytes:
     """A message that has HTML and nothing else."""
     head = f"From: Eve <eve@example.net>\r\nSubject: html\r\nContent-Type: text/html; charset={charset}\r\n"
     return f"{head}Content-Transfer-Encoding: base64\r\n\r\n".encode() + base64.encodebytes(body.encode(charset))
 
 
-def attached_mail(content_type: str, name: str) -> bytes:
+def attached_mail(content_type: str, name: str, trap: str = TRAP) -> bytes:
     """A message with a text and one attachment, a page that runs, of that type and that name."""
     quoted = name.replace("\\", "\\\\").replace('"', '\\"').replace("\r\n", "\r\n ")
     return (
         "From: Eve <eve@example.net>\r\nSubject: attached\r\nMIME-Version: 1.0\r\n"
         "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\nContent-Type: text/plain\r\n\r\nLook.\r\n"
         f'--b\r\nContent-Type: {content_type}\r\nContent-Disposition: inline; filename="{quoted}"\r\n\r\n'
-        f"{_PAGE}\r\n--b--\r\n"
+        f"{aimed(_PAGE, trap)}\r\n--b--\r\n"
     ).encode()
 
 
-def header_mail() -> bytes:
+def header_mail(trap: str = TRAP) -> bytes:
     """A message whose header fields are markup, in raw octets and in encoded words, and have line ends in them."""
-    markup = f'"><img src={_T}/h onerror="{_R}"><script>{_R}</script>'
-    word = base64.b64encode(f"{markup}\r\nSet-Cookie: x=y\r\n\r\n<script>{_R}</script>".encode()).decode()
+    markup = aimed(f'"><img src={_T}/h onerror="{_R}"><script>{_R}</script>', trap)
+    word = base64.b64encode(f"{markup}\r\nSet-Cookie: x=y\r\n\r\n{markup}".encode()).decode()
     return (
         f"From: {markup} <eve@example.net>\r\nTo: =?utf-8?b?{word}?= <ada@example.org>\r\n"
         f"Subject: =?utf-8?b?{word}?=\r\n"
