@@ -46,6 +46,7 @@ from lightmail.jobs.garbage.service import Garbage
 from lightmail.jobs.journal.service import JOURNAL_STOP_SECONDS, CountedHints, JournalService
 from lightmail.jobs.quota_notice import read_notice
 from lightmail.jobs.quotas import QuotaWarnings
+from lightmail.jobs.samples import Sampler
 from lightmail.jobs.sessions import this_process
 from lightmail.jobs.snapshots import SnapshotWriter, snapshots_service
 from lightmail.lmtp.factory import LmtpFactory
@@ -210,6 +211,8 @@ async def _start_workers(config: Config, parts: Parts, backends: Backends, react
         )
         snapshots = snapshots_service(writer, config.limits.snapshot_seconds, reactor=reactor)
         await parts.start(service_part("snapshots", snapshots))
+    sampler = Sampler(backends.database, backends.process.id, reactor=reactor)
+    await parts.start(service_part("samples", sampler))
     await parts.start(webhooks_part(backends, reactor))
     await parts.start(_collecting_part(config, backends, reactor))
     await start_jobs(config, parts, backends, reactor)

@@ -16,6 +16,7 @@ from types import MappingProxyType
 from lightmail.config.values import (
     Network,
     address,
+    amount,
     any_text,
     choice,
     endpoint,
@@ -95,7 +96,9 @@ class StorageConfig:
 class S3Config:
     """``[s3]``: ``endpoint`` is host:port, or a URL whose scheme then wins over ``use_ssl``; empty means Amazon's.
 
-    Without keys the credentials are those of the environment or of the machine's role.
+    Without keys the credentials are those of the environment or of the machine's role. The prices, in ``currency``, are
+    for the estimate on the web's overview alone: of a GiB kept for a month, of a thousand writes and listings, of a
+    thousand reads, and of a GiB read.
     """
 
     endpoint: str = setting("", endpoint)
@@ -105,6 +108,11 @@ class S3Config:
     secret_key: str = setting("", any_text, secret=True)
     use_ssl: bool = setting(True, flag)
     prefix: str = setting("", any_text)
+    currency: str = setting("USD", text, live=True)
+    price_gib_month: float = setting(0.023, amount, live=True)
+    price_1000_writes: float = setting(0.005, amount, live=True)
+    price_1000_reads: float = setting(0.0004, amount, live=True)
+    price_gib_read: float = setting(0.0, amount, live=True)
 
 
 @dataclass(frozen=True, slots=True)

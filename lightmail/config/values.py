@@ -99,6 +99,13 @@ def octets(minimum: int = 0, maximum: int = 1 << 50) -> Parser:
     return parse
 
 
+def amount(value: str) -> float:
+    """A price: a decimal number with a point, such as 0.0245."""
+    if re.fullmatch(r"\d{1,9}(\.\d{1,9})?", value, re.ASCII) is None:
+        raise ValueError("a price such as 0.0245")
+    return float(value)
+
+
 def choice(*names: str) -> Parser:
     """A parser that accepts one of the names."""
 
@@ -204,6 +211,8 @@ def show(value: Any, setting: Setting) -> str:
         return "true" if value else "false"
     if setting.parse is mode:
         return f"{value:04o}"
+    if isinstance(value, float):
+        return f"{value:.9f}".rstrip("0").rstrip(".")
     if isinstance(value, tuple):
         return ", ".join(map(str, value))
     if isinstance(value, Mapping):

@@ -1,10 +1,11 @@
-"""The first page: is the server well, and how much is on it."""
+"""The first page: is the server well, how much is on it, and what it did of late."""
 
 from __future__ import annotations
 
 from typing import Final
 
 from lightmail.store import epochs
+from lightmail.web.pages import dashboard
 from lightmail.web.pages.views import Access, Answer, Html, Redirect, View, Visit
 
 _CHECKS: Final = {"database": "Database", "objects": "Object store", "schema": "Schema", "server": "Server"}
@@ -27,6 +28,7 @@ async def show(visit: Visit) -> Answer:
         "totals": await services.figures.totals(visit.actor.domain),
         "domain": visit.domain_name,
         "frozen": (await services.database.read("collection", epochs.read_txn)).frozen_reason,
+        "dashboard": await dashboard.values(visit) if visit.actor.domain is None else None,
     }
     return Html("home.html", values)
 
