@@ -450,6 +450,9 @@ def test_the_overview_draws_what_was_written_down(api: Api) -> None:
         assert links
         assert plots.RANGES[name].words in browser.get(f"/web/?range={name}").text
     assert "The last hour" in browser.get("/web/?range=nonsense").text
+    assert not [tag for tag, _ in page.elements if tag == "table"]
+    rows = [tag for tag, _ in browser.get("/web/?range=hour&table=mail").elements if tag == "tr"]
+    assert len(rows) == 61
 
 
 def test_figures_of_the_server_are_for_who_administers_it(api: Api) -> None:
@@ -469,7 +472,8 @@ def test_spans_that_nobody_knows_of_are_gaps(name: str) -> None:
     assert [span.known for span in over].count(True) == 3
     drawn = plots.plot("x", "X", "a minute", over, (("x", lambda span: span.per_minute("x")),))
     assert drawn.lines[0].path.count("M") == 2
-    assert drawn.lines[0].words.count("unknown") == wanted.spans - 3
+    assert drawn.lines[0].values.count(None) == wanted.spans - 3
+    assert [words for _, words in drawn.rows()].count(["unknown"]) == wanted.spans - 3
     assert first + wanted.spans * step_us <= now_us + step_us
 
 

@@ -64,6 +64,7 @@ async def values(visit: Visit) -> dict[str, Any]:
         "ranges": list(RANGES.values()),
         "figures": _figures(over, connected, objects),
         "plots": _plots(over),
+        "table": visit.query.get("table", ""),
         "estimate": _estimate(services.config.s3, over, wanted, now_us, objects),
         "width": plots.WIDTH,
         "height": plots.HEIGHT,

@@ -1,7 +1,7 @@
 """Plots of what the servers did and had over a while: geometry and words for SVG that the page draws.
 
 A plot is a step line: each span of time is a level piece, so that one span alone is seen, and one of which nobody wrote
-anything down is a gap. Each plot stands as a table, too, for who cannot see it or wants the numbers.
+anything down is a gap. Each plot can be had as a table, too, by who cannot see it or wants the numbers.
 """
 
 from __future__ import annotations
@@ -102,26 +102,35 @@ Value = Callable[[Span], float | None]
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line of a plot: its name, the path that SVG draws, and its values in words: the last one known, and all."""
+    """A line of a plot: its name, the path that SVG draws, its value in each span and, in words, the last one known."""
 
     name: str
     path: str
     last: str
-    words: Sequence[str]
+    values: Sequence[float | None]
 
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot: `top` is what its upper edge stands for; `times` are those of its spans, `ends` those of its edges."""
+    """A plot: `top` is what its upper edge stands for, `ends` are the times of its sides, `summary` says it in a line.
+    `spans` are what it was drawn of."""
 
     name: str
     title: str
     unit: str
     top: str
     lines: Sequence[Line]
-    times: Sequence[str]
     ends: tuple[str, str]
     summary: str
+    spans: Sequence[Span]
+
+    def rows(self) -> list[tuple[str, list[str]]]:
+        """The same as a table, the newest row first: when a span began, and the lines' values in words."""
+        found = [
+            (moment(span.began_us), [_words(line.values[number], self.unit) for line in self.lines])
+            for number, span in enumerate(self.spans)
+        ]
+        return found[::-1]
 
 
 def plot(
@@ -142,14 +151,13 @@ def plot(
     drawn = [_line(line, each, edge, unit) for line, each in values.items()]
     now = ", ".join(f"{line.name} {line.last}" for line in drawn)
     summary = f"{title}, {unit}: now {now}; at most {_words(highest, unit)}"
-    times = [moment(span.began_us) for span in over]
-    ends = (times[0], moment(over[-1].began_us + over[-1].step * 1_000_000))
-    return Plot(name, title, unit, _words(edge, unit), drawn, times, ends, summary)
+    ends = (moment(over[0].began_us), moment(over[-1].began_us + over[-1].step * 1_000_000))
+    return Plot(name, title, unit, _words(edge, unit), drawn, ends, summary, over)
 
 
 def _line(name: str, values: Sequence[float | None], edge: float, unit: str) -> Line:
     last = next((value for value in reversed(values) if value is not None), None)
-    return Line(name, _path(values, edge), _words(last, unit), [_words(value, unit) for value in values])
+    return Line(name, _path(values, edge), _words(last, unit), values)
 
 
 def _path(values: Sequence[float | None], edge: float) -> str:
