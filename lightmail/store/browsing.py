@@ -427,6 +427,13 @@ def details_txn(cursor: Cursor, object_: ObjectId) -> Details:
     return Details(to, cc, message_id, row[2])
 
 
+def at_txn(cursor: Cursor, mailbox: MailboxId, uid: int) -> MessageId | None:
+    """The id of the message that is at a UID, or was deleted there and can be restored."""
+    cursor.execute("SELECT id FROM messages WHERE mailbox = %s AND uid = %s AND object IS NOT NULL", (mailbox, uid))
+    row = cursor.fetchone()
+    return MessageId(row[0]) if row else None
+
+
 def id_txn(cursor: Cursor, mailbox: MailboxId, uid: int) -> MessageId:
     """The id of the message that this transaction has just put there."""
     cursor.execute("SELECT id FROM messages WHERE mailbox = %s AND uid = %s", (mailbox, uid))

@@ -117,7 +117,7 @@ def test_of_other_domains_mail_there_is_nothing(api: Api, owned: Owned, view: Vi
     id = {"another's": str(real), "nobody's": "987654321", "no id": "%00", "too long": "9" * 30}[whose]
     token = browser.get("/web/").form("/web/sign-out").fields["form_token"]
     form = {"form_token": token, "mailbox": str(other), f"chosen-{message}": "on"} if view.method == "POST" else None
-    assert browser.request(view.method, view.path.format(id=id, part="1"), form).status == 404
+    assert browser.request(view.method, view.path.format(id=id, part="1", uid="1"), form).status == 404
     assert (owned.live(), owned.audited()) == before
 
 

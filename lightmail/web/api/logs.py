@@ -12,6 +12,7 @@ from lightmail.records import RECENT, Blocks, Record, Search, Wanted, file_block
 from lightmail.web.api.endpoints import Call, Endpoint, Page, Query
 from lightmail.web.api.schemas import Choice, ListOf, Moment, Object, Text, moment_text
 from lightmail.web.api.scopes import Scope
+from lightmail.web.api.services import ApiServices
 
 # As far back as a file is read, and for so long.
 _SEARCHED_OCTETS: Final = 256 << 20
@@ -48,14 +49,19 @@ async def list_(call: Call) -> Page:
         since=_moment(query["since"]),
         until=until,
     )
-    search = Search(wanted, _blocks(call.services.config.logging), given + call.page.limit)
-    await _SEARCHES.run(lambda: _carry_out(call, search))
-    found = [record for line in search.found if (record := read(line)) is not None][given:]
-    return Page([_shown(record) for record in found], None if search.complete else _position(found, until, given))
+    found, complete = await search(call.services, wanted, given + call.page.limit)
+    shown = found[given:]
+    return Page([_shown(record) for record in shown], None if complete else _position(shown, until, given))
 
 
-async def _carry_out(call: Call, search: Search) -> None:
-    services = call.services
+async def search(services: ApiServices, wanted: Wanted, limit: int) -> tuple[list[Record], bool]:
+    """The newest `limit` records that are wanted, newest first, and whether these are all. Raises Unavailable."""
+    passage = Search(wanted, _blocks(services.config.logging), limit)
+    await _SEARCHES.run(lambda: _carry_out(services, passage))
+    return [record for line in passage.found if (record := read(line)) is not None], passage.complete
+
+
+async def _carry_out(services: ApiServices, search: Search) -> None:
     by = services.reactor.seconds() + _SEARCH_SECONDS
     while await services.pool.run(search.step):
         if services.reactor.seconds() > by:

@@ -25,6 +25,7 @@ from lightmail.web.pages import (
     sessions,
     signing,
     tokens,
+    tracing,
     undeleting,
     webhook,
 )
@@ -44,6 +45,7 @@ VIEWS: Final[tuple[View, ...]] = (
     *mailboxes.VIEWS,
     *message.VIEWS,
     *undeleting.VIEWS,
+    *tracing.VIEWS,
     *aliases.VIEWS,
     *administrators.VIEWS,
     *sessions.VIEWS,
@@ -55,6 +57,7 @@ VIEWS: Final[tuple[View, ...]] = (
 )
 
 _OF_THE_SERVER: Final = (
+    ("Find a message", "/web/where"),
     ("Administrators", "/web/administrators"),
     ("Webhook", "/web/webhook"),
     ("Configuration", "/web/configuration"),
