@@ -80,6 +80,10 @@ class Chromium:
     def close(self) -> None:
         self.driver.quit()
 
+    def without_scripts(self, without: bool) -> None:
+        """Run no scripts of pages from now on, or run them again; those of tests run always."""
+        self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": without})
+
     def picture(self, file: str) -> None:
         """Write a picture of the whole page."""
         self.driver.execute_cdp_cmd("Page.enable", {})
