@@ -1,0 +1,87 @@
+"""A job's page in a real browser: it moves while the job runs, and ends with it, with scripts and without."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+import pytest
+
+from lightmail.operations import jobs
+from lightmail.store.jobs import DONE
+from tests.support.actors import OPERATOR
+from tests.support.reactor import run
+from tests.web.chromium import Chromium
+from tests.web.screens import DESKTOP
+from tests.web.worlds import World, inhabited
+
+_PROCESS = b"p" * 16
+
+
+@pytest.fixture(scope="module")
+def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """A world whose jobs nobody runs but the test."""
+    with inhabited(tmp_path_factory.mktemp("busy")) as made:
+        yield made
+
+
+def _wait(what: Callable[[], bool], seconds: float = 30) -> None:
+    until = time.monotonic() + seconds
+    while not what():
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def _begin(world: World) -> int:
+    store = world.api.store
+    job = run(jobs.start(store.tx, OPERATOR, jobs.GARBAGE, {}))
+    assert run(jobs.claim(store.database, job.id, _PROCESS))
+    return job.id
+
+
+def _tell(world: World, job: int, progress: Mapping[str, object]) -> None:
+    run(jobs.beat(world.api.store.database, _PROCESS, {job: progress}, []))
+
+
+def _open(world: World, browser: Chromium, path: str) -> None:
+    light, _ = world.sign_in("server")
+    base = f"http://127.0.0.1:{world.api.port}"
+    browser.show_on(DESKTOP)
+    browser.go(f"{base}/web/sign-in")
+    browser.driver.delete_all_cookies()
+    for name, value in light.cookies.items():
+        browser.driver.add_cookie({"name": name, "value": value, "path": "/"})
+    browser.go(base + path)
+
+
+def _follow(world: World, browser: Chromium) -> bool:
+    """Have a job go on and end; whether the page was loaded anew while it ran."""
+    job = _begin(world)
+    _tell(world, job, {"stage": "pass 1", "percent": 10})
+    _open(world, browser, f"/web/jobs/{job}")
+    percent = "return document.querySelector('progress').value"
+    assert browser.run(percent) == 10
+    browser.run("window.kept = true; document.querySelector('.grave').focus()")
+    _tell(world, job, {"stage": "pass 2", "percent": 70})
+    _wait(lambda: browser.run(percent) == 70)
+    anew = not browser.run("return window.kept === true")
+    if not anew:
+        assert browser.run("return document.activeElement.matches('.grave')")
+    run(jobs.end(world.api.store.database, job, _PROCESS, DONE, {"percent": 100}, {"passes": 2}))
+    _wait(lambda: "What came of it" in str(browser.run("return document.querySelector('main').innerText")))
+    assert not browser.run("return document.querySelector('[data-live]')")
+    return anew
+
+
+def test_progress_moves_in_its_place_and_leaves_the_focus_where_it_is(busy: World, browser: Chromium) -> None:
+    assert not _follow(busy, browser)
+    assert browser.said() == []
+
+
+@pytest.mark.heavy
+def test_progress_moves_without_scripts(busy: World, browser: Chromium) -> None:
+    browser.without_scripts(True)
+    try:
+        assert _follow(busy, browser)
+    finally:
+        browser.without_scripts(False)
