@@ -78,7 +78,7 @@ def _accounts(site: Site, count: int) -> list[int]:
     ids: list[int] = []
     for start in range(0, count, _AT_ONCE):
         accounts = [
-            AccountRow(os.urandom(16), f"many{number}@example.org", domain, "!", True, 0, 0, 99, 1, 1, 0)
+            AccountRow(os.urandom(16), f"many{number}@example.org", domain, "!", True, 0, 0, 99, 1, 1, 0, "", ())
             for number in range(start, min(start + _AT_ONCE, count))
         ]
         ids += run(recovery.add_accounts(site.store.tx, [(account, ()) for account in accounts])).values()
