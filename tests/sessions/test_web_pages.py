@@ -7,22 +7,28 @@ import re
 import time
 from collections.abc import Iterator
 from itertools import count
+from typing import Any
 
 import bcrypt
 import pytest
+from twisted.internet import reactor as installed_reactor
 
 from lightmail.auth import totp
 from lightmail.config.sections import ImapConfig
 from lightmail.operations import administrators
 from lightmail.operations.accounts import add_account
 from lightmail.operations.domains import add_domain
+from lightmail.web.http import BoundedSite
+from lightmail.web.pages.application import make_resource
 from lightmail.web.pages.table import VIEWS
-from lightmail.web.pages.views import Access, View
+from lightmail.web.pages.views import Access, Answer, Html, View, Visit
 from tests.support.actors import OPERATOR
 from tests.support.apikit import Api, serve_api
 from tests.support.browser import Browser, Page
-from tests.support.reactor import run
+from tests.support.reactor import call, run
 from tests.support.storekit import fresh_config, open_store
+
+reactor: Any = installed_reactor
 
 PASSWORD = "correct horse battery"
 # The cheapest there is: it is checked a hundred times.
@@ -260,3 +266,19 @@ def test_a_bug_s_text_is_not_shown(api: Api) -> None:
     assert browser.request("POST", "/web/sign-in", {str(k): "" for k in range(300)}).status == 400
     assert browser.request("POST", "/web/sign-in", {"a": "x" * 2_000_000}).status == 400
     assert browser.request("POST", "/web/sign-in", {}, {"Content-Type": "multipart/form-data"}).status == 400
+
+
+def test_a_page_that_cannot_be_drawn_is_an_error_like_any_other(api: Api) -> None:
+    async def broken(visit: Visit) -> Answer:
+        return Html("client_settings.html", {"secret": "open sesame"})
+
+    views = (View("GET", "/web/broken", Access.EVERYBODY, broken),)
+    resource = call(make_resource, views, lambda _: (), api.services, None)
+    listener = call(reactor.listenTCP, 0, BoundedSite(resource, reactor, 10), 50, "127.0.0.1")
+    try:
+        page = Browser(listener.getHost().port).get("/web/broken")
+    finally:
+        call(listener.stopListening)
+    assert (page.status, "Internal error, it has been logged." in page.text) == (500, True)
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert "sesame" not in page.html

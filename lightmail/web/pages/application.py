@@ -140,8 +140,12 @@ def _handler(view: View, menu: Menu, services: ApiServices, doorkeeper: Doorkeep
             answer = _explained(request, error)
         if isinstance(answer, Download):
             await _send_download(request, answer, services.reactor)
-        else:
-            _send(request, answer, _Frame(who, menu(who), secret, secure))
+            return
+        frame = _Frame(who, menu(who), secret, secure)
+        try:
+            _send(request, answer, frame)
+        except Exception as error:  # a template that misses a value: nothing was written yet
+            _send(request, _explained(request, error), frame)
 
     return handle
 

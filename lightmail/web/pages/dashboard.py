@@ -58,7 +58,8 @@ async def values(visit: Visit) -> dict[str, Any]:
     found = await services.database.read("samples", samples.since_txn, wanted.step, plots.since_us(wanted, now_us))
     over = plots.spans(found, wanted, now_us)
     connected = await services.database.read("sessions", sessions.by_protocol_txn)
-    objects = await services.figures.objects()
+    # Counting them reads a table of as many rows as there are messages: only where they cost something.
+    objects = await services.figures.objects() if services.config.s3 is not None else None
     return {
         "range": wanted,
         "ranges": list(RANGES.values()),
@@ -78,7 +79,9 @@ def _sum(over: Sequence[Span]) -> Counter[str]:
     return counts
 
 
-def _figures(over: Sequence[Span], connected: Mapping[str, int], objects: Objects) -> list[tuple[str, str, bool]]:
+def _figures(
+    over: Sequence[Span], connected: Mapping[str, int], objects: Objects | None
+) -> list[tuple[str, str, bool]]:
     """Figures with their words, and whether each is good to hear."""
     counts = _sum(over)
     trouble = counts["database_failures"] + counts["object_failures"]
@@ -93,21 +96,26 @@ def _figures(over: Sequence[Span], connected: Mapping[str, int], objects: Object
         (f"{connected.get('imap', 0) + connected.get('pop3', 0):,}", "clients connected now", True),
         (rate, "of look-ups answered by caches", True),
         (f"{counts['object_writes'] + counts['object_reads']:,.0f}", "requests to the object store", True),
-        (size_text(objects.live_octets + objects.leaving_octets), "in the object store", True),
+        *([(size_text(_stored(objects)), "in the object store", True)] if objects is not None else []),
         (f"{backlog:,.0f}{many}", "wait for the collector of garbage", True),
         (f"{trouble:,.0f}", "failures of database and object store", not trouble),
     ]
 
 
 def _estimate(
-    prices: S3Config | None, over: Sequence[Span], wanted: Range, now_us: int, objects: Objects
+    prices: S3Config | None, over: Sequence[Span], wanted: Range, now_us: int, objects: Objects | None
 ) -> Estimate | None:
     """None where no object store is paid for, or nothing is known yet."""
     began_us = next((span.began_us for span in over if span.known), None)
-    if prices is None or began_us is None:
+    if prices is None or objects is None or began_us is None:
         return None
     seconds = max((now_us - began_us) / 1_000_000, wanted.step)
-    return estimate(prices, _sum(over), seconds, objects.live_octets + objects.leaving_octets)
+    return estimate(prices, _sum(over), seconds, _stored(objects))
+
+
+def _stored(objects: Objects) -> int:
+    """The octets that are paid for: those on their way out, too."""
+    return objects.live_octets + objects.leaving_octets
 
 
 def _plots(over: Sequence[Span]) -> list[Plot]:
