@@ -190,7 +190,9 @@ def test_a_job_is_started_watched_and_cancelled(api: Api) -> None:
 
 def test_a_job_that_failed_says_why(api: Api) -> None:
     browser = _signed_in(api)
-    browser.send(browser.get("/web/jobs/start/garbage").form("/web/jobs/start/garbage"))
+    asked = browser.get("/web/jobs/start/garbage")
+    queued = browser.send(asked.form("/web/jobs/start/garbage"))
+    assert all("the job waits for one that has" in page.text for page in (asked, queued))
     path = browser.path.partition("?")[0]
     id = int(path.rpartition("/")[2])
     run(jobs.claim(api.store.database, id, b"p" * 16))

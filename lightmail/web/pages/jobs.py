@@ -92,6 +92,7 @@ async def show(visit: Visit) -> Answer:
         "done": _number(job, "done"),
         "total": _number(job, "total"),
         "stage": str(job.progress.get("stage", "")),
+        "left_to_others": _left_to_others(visit, job.kind),
         "error": str(job.result.get("error", "")),
         "result": telling.pairs(job.result, ("error", "summary")),
         "tables": telling.tables(job.result),
@@ -150,6 +151,16 @@ async def _account(visit: Visit, kind: str) -> Profile | None:
     return found
 
 
+def _left_to_others(visit: Visit, kind: str) -> str:
+    """Why this server does no jobs of that kind, so that they wait for another one; empty where it does."""
+    config = visit.services.config
+    if config.api is not None and not config.api.jobs_at_once:
+        return "This server does no jobs ([api] jobs_at_once is 0): they wait for one that does."
+    if kind == operations.GARBAGE and config.garbage is None:
+        return "This server has no section [garbage]: the job waits for one that has."
+    return ""
+
+
 def _number(job: Job, name: str) -> int | None:
     """How far it is, None where nobody knows."""
     number = job.progress.get(name)
@@ -168,6 +179,7 @@ def _form(visit: Visit, kind: str, trouble: Trouble | None = None) -> Html:
         "directory": api.job_directory if api is not None else "",
         "uses_files": any(field.name == "path" for field in form.fields),
         "no_directory": _NO_DIRECTORY,
+        "left_to_others": _left_to_others(visit, kind),
         "trouble": shown,
     }
     return Html("job_start.html", values, shown.status)
