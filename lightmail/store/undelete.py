@@ -149,14 +149,17 @@ class Day:
 # The `+ 0` keeps servers from reading the deletions of all accounts by their index.
 _DAYS: Final = (
     "SELECT b.id, b.name, b.deleted_at, m.deleted_at - m.deleted_at %% 86400000000, COUNT(*)"
-    " FROM mailboxes b JOIN messages m ON m.mailbox = b.id JOIN objects o ON o.id = m.object"
-    " WHERE b.account = %s AND m.fate = 1 AND m.deleted_at + 0 > 0 AND o.state = 1"
+    " FROM mailboxes b JOIN messages m ON m.mailbox = b.id"
+    " WHERE b.account = %s AND m.fate = 1 AND m.deleted_at + 0 > 0 AND m.object IS NOT NULL"
     " GROUP BY b.id, b.name, b.deleted_at, m.deleted_at - m.deleted_at %% 86400000000"
 )
 
 
 def days_txn(cursor: Cursor, account: AccountId) -> list[Day]:
-    """How many messages of an account can be restored, by mailbox and day of their deletion, in no order."""
+    """How many messages of an account can be restored, by mailbox and day of their deletion, in no order.
+
+    Objects are not looked at, which would cost half as much again: one that has been given up is counted.
+    """
     cursor.execute(_DAYS, (account,))
     return [Day(MailboxId(row[0]), row[1].decode(), row[2], int(row[3]), int(row[4])) for row in cursor.fetchall()]
 

@@ -366,6 +366,16 @@ def test_headers_that_mean_harm_are_text(root: Browser, owned: Owned) -> None:
     check_harmless(root.get(f"{owned.base}/deleted"))
 
 
+def test_a_subject_without_end_is_cut_off(root: Browser, owned: Owned) -> None:
+    message = owned.put(b"Subject: " + b"long\x01 " * 3000 + b"\r\n\r\nx\r\n")
+    for path in (f"/web/messages/{message}", f"/web/mailboxes/{owned.inbox}"):
+        page = root.get(path)
+        assert "long\ufffd long" in page.text
+        assert "…" in page.text
+        assert "\x01" not in page.html
+    assert len(root.get(f"/web/mailboxes/{owned.inbox}").html) < 10_000
+
+
 @pytest.mark.parametrize("content_type", payloads.TYPES)
 def test_no_type_makes_an_attachment_a_page(root: Browser, owned: Owned, content_type: str) -> None:
     message = owned.put(payloads.attached_mail(content_type, "page.html"))

@@ -13,8 +13,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lightmail import __version__
 from lightmail.config.values import size_text
+from lightmail.web.api.shown import line
 
 _PACKAGE: Final = "lightmail.web.pages"
+_SHORT_CHARACTERS: Final = 200
 _TYPES: Final = {
     "css": "text/css; charset=utf-8",
     "js": "text/javascript; charset=utf-8",
@@ -64,6 +66,11 @@ def _size(octets: int) -> str:
     return f"{text} byte{'' if octets == 1 else 's'}" if octets and text.isdigit() else text
 
 
+def _short(text: str) -> str:
+    """What strangers wrote, as a heading or a line of a list has room for it."""
+    return line(text, _SHORT_CHARACTERS) + ("…" if len(text) > _SHORT_CHARACTERS else "")
+
+
 def _environment() -> Environment:
     environment = Environment(
         loader=PackageLoader(_PACKAGE),
@@ -74,7 +81,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.globals.update(static=_static, version=__version__)
-    environment.filters.update(moment=moment, iso=_iso, size=_size)
+    environment.filters.update(moment=moment, iso=_iso, size=_size, short=_short)
     return environment
 
 
