@@ -92,7 +92,7 @@ def test_words_tables_and_links_stay() -> None:
 def test_the_page_has_one_style_which_its_policy_knows() -> None:
     page = document("<style>p{}</style><p>x").decode()
     assert page.count("<style>") == 1
-    assert page.endswith("<body><p>x</p></body></html>")
+    assert page.endswith('<body tabindex="0"><p>x</p></body></html>')
     for word in ("sandbox;", "default-src 'none'", "form-action 'none'", "base-uri 'none'", "frame-ancestors 'self'"):
         assert word in POLICY
     assert "unsafe" not in POLICY

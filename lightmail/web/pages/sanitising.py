@@ -62,7 +62,7 @@ _MANY_LINES: Final = re.compile(r"[ \t]*\n(?:[ \t]*\n){2,}")
 # No file is loaded, not even one of ours, so that the style stands in the page; its digest lets it, and no other.
 _STYLE: Final = (
     ":root{color-scheme:light dark;font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}"
-    "body{margin:1rem}table{border-collapse:collapse}td,th{padding:.15rem .4rem;vertical-align:top;text-align:start}"
+    "body{margin:1rem}body:focus-visible{outline:3px solid;outline-offset:.5rem}table{border-collapse:collapse}td,th{padding:.15rem .4rem;vertical-align:top;text-align:start}"
     "blockquote{margin:.5rem 0;padding-inline-start:.8rem;border-inline-start:3px solid GrayText}"
     "pre{white-space:pre-wrap}a[href]::after{content:' <' attr(href) '>';font-size:.85em}"
 )
@@ -74,10 +74,10 @@ POLICY: Final = (
 
 
 def document(html: str) -> bytes:
-    """A page of its own that shows a message's HTML; to be served with `POLICY`."""
+    """A page of its own that shows a message's HTML; to be served with `POLICY`. Tab leads into it, to scroll it."""
     return (
         '<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>Message</title>'
-        f"<style>{_STYLE}</style></head><body>{sanitised(html)}</body></html>"
+        f'<style>{_STYLE}</style></head><body tabindex="0">{sanitised(html)}</body></html>'
     ).encode("utf-8", "replace")
 
 
