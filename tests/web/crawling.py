@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
-from urllib.parse import urldefrag, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, urldefrag, urlencode, urljoin, urlsplit
 
 from lightmail.web.pages.table import VIEWS
 from lightmail.web.pages.views import View
 from tests.support.browser import Browser, Form, Page
 
-# Of one page with different ids or queries, so many are looked at.
-_ALIKE: Final = 4
+# Of one page with other ids, or other answers to the same questions, so many are looked at.
+_ALIKE: Final = 3
 _HTML: Final = "text/html"
 
 
@@ -29,8 +29,15 @@ class Seen:
 
     @property
     def is_page(self) -> bool:
-        """Whether it is something to look at, and no file."""
-        return self.page.headers.get("content-type", "").startswith(_HTML)
+        """Whether it is something of ours to look at, and no file or somebody's mail."""
+        headers = self.page.headers
+        is_ours = "sandbox" not in headers.get("content-security-policy", "")
+        return is_ours and headers.get("content-type", "").startswith(_HTML)
+
+    @property
+    def kind(self) -> str:
+        """Its row, and what its query asks for, whatever the answers are."""
+        return _kind(self.view, self.path)
 
 
 def view_of(method: str, address: str) -> View | None:
@@ -44,6 +51,10 @@ def _pattern(path: str) -> str:
     return "".join("[^/]+" if piece.startswith("{") else re.escape(piece) for piece in re.split(r"(\{[a-z_]+\})", path))
 
 
+def _kind(view: View, path: str) -> str:
+    return "?".join([view.path, *sorted(name for name, _ in parse_qsl(urlsplit(path).query))])
+
+
 def crawl(browser: Browser, start: str = "/web/") -> list[Seen]:
     """What is found from `start` on, in the order in which it was. AssertionError where a link leads nowhere."""
     found: list[Seen] = []
@@ -54,10 +65,10 @@ def crawl(browser: Browser, start: str = "/web/") -> list[Seen]:
         path, source = ahead.pop(0)
         view = view_of("GET", path)
         assert view is not None, f"{source} has a link to {path}, where no page is"
-        if path in known or alike[view.path] == _ALIKE:
+        if path in known or alike[_kind(view, path)] == _ALIKE:
             continue
         known.add(path)
-        alike[view.path] += 1
+        alike[_kind(view, path)] += 1
         page = browser.get(path)
         assert page.status == 200, f"{source} has a link to {path}, which answers {page.status}"
         found.append(Seen(view, path, source, page))
@@ -75,12 +86,12 @@ def _onward(path: str, page: Page) -> Iterable[str]:
             yield address
 
 
-def one_of_each(found: Sequence[Seen]) -> list[Seen]:
-    """Of each row's pages, the one with the most on it."""
-    fullest: dict[View, Seen] = {}
+def one_of_each(found: Iterable[Seen], kind: Callable[[Seen], str]) -> list[Seen]:
+    """Of each kind of page, the one with the most on it."""
+    fullest: dict[str, Seen] = {}
     for seen in found:
-        if seen.view not in fullest or len(seen.page.html) > len(fullest[seen.view].page.html):
-            fullest[seen.view] = seen
+        if kind(seen) not in fullest or len(seen.page.html) > len(fullest[kind(seen)].page.html):
+            fullest[kind(seen)] = seen
     return list(fullest.values())
 
 

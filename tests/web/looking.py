@@ -40,12 +40,16 @@ window.__controls = [...document.querySelectorAll(
     return first;
   });
 window.__reached = new Map();
-document.addEventListener("focusin", () => {
+const reached = () => {
   const element = document.activeElement, style = getComputedStyle(element), box = element.getBoundingClientRect();
-  const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+  // What has the focus in a frame shows it there.
+  const outlined = element.matches("iframe") || style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
   const onScreen = box.width > 0 && box.right > 0 && box.left < innerWidth && box.bottom > 0 && box.top < innerHeight;
   window.__reached.set(element, outlined && onScreen);
-}, true);
+};
+document.addEventListener("focusin", reached, true);
+// Into a frame the focus goes without a word but this one.
+window.addEventListener("blur", () => setTimeout(() => { if (document.activeElement.matches("iframe")) reached(); }));
 if (document.activeElement) document.activeElement.blur();
 return window.__controls.length;
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from itertools import cycle
 from pathlib import Path
@@ -22,10 +23,16 @@ WHO = ("server", "owner")
 _PICTURES = os.environ.get("LIGHTMAIL_TEST_PICTURES", "")
 
 
-def look_at_all(world: World, browser: Chromium, who: str, look: Callable[[Seen], list[str]]) -> None:
-    """Visit one of each of somebody's pages, and fail with all that `look` has found."""
+def by_row(seen: Seen) -> str:
+    return seen.view.path
+
+
+def look_at_all(
+    world: World, browser: Chromium, who: str, look: Callable[[Seen], list[str]], kind: Callable[[Seen], str] = by_row
+) -> None:
+    """Visit one of each kind of somebody's pages, and fail with all that `look` has found."""
     light, _ = world.sign_in(who)
-    pages = [seen for seen in one_of_each(crawl(light)) if seen.is_page]
+    pages = one_of_each((seen for seen in crawl(light) if seen.is_page), kind)
     if who != "server":  # the rest was seen as the server's administrator
         pages = [seen for seen in pages if seen.view.access is Access.SIGNED_IN]
     base = f"http://127.0.0.1:{world.api.port}"
@@ -69,11 +76,11 @@ def test_every_page_is_good_on_every_screen(world: World, browser: Chromium, who
             browser.show_on(screen)
             wrong += [f"{screen}: {line}" for line in (*sideways(browser, screen), *serious(browser), *walk(browser))]
             if _PICTURES:
-                name = seen.view.path.strip("/").replace("/", "_").replace("{", "").replace("}", "")
+                name = re.sub(r"[^a-z-]+", "_", seen.kind).strip("_")
                 browser.picture(str(Path(_PICTURES) / f"{name}-{who}-{screen}.png"))
         return wrong
 
-    look_at_all(world, browser, who, look)
+    look_at_all(world, browser, who, look, lambda seen: seen.kind)
 
 
 def test_signing_in_is_good_on_all_screens(world: World, browser: Chromium) -> None:

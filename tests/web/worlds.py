@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ import bcrypt
 
 from lightmail.config import ApiConfig
 from lightmail.config.sections import ImapConfig, Pop3Config, SystemConfig
-from lightmail.operations import administrators
+from lightmail.operations import administrators, samples
+from lightmail.store.samples import MINUTE, Sample
+from lightmail.web.readiness import Readiness
 from tests.support.actors import OPERATOR
-from tests.support.apikit import TOKEN, Api, serve_api
+from tests.support.apikit import TOKEN, Api, reactor, serve_api
 from tests.support.apiworld import Realm, put_message, settle
 from tests.support.browser import Browser, Page
 from tests.support.reactor import run
-from tests.support.storekit import fresh_config, open_store
+from tests.support.storekit import Store, fresh_config, open_store
 
 PASSWORD: Final = "correct horse battery"
 # The cheapest there is: it is checked often.
@@ -66,12 +69,36 @@ def inhabited(directory: Path) -> Iterator[World]:
             imap=ImapConfig(),
             pop3=Pop3Config(),
             system=SystemConfig(hostname="mail.example.org"),
+            readiness=Readiness({"database": store.database.check, "objects": _nothing}, reactor),
         ) as api,
     ):
         ours, others = settle(api, "ours"), settle(api, "others")
         _add_mail(api, ours)
+        _write_samples(store)
         store.execute("UPDATE accounts SET password_hash = %s, quota_octets = %s", _HASH.encode(), 1 << 30)
         yield World(api, ours, others, _people(api, ours, others))
+
+
+async def _nothing() -> None:
+    pass
+
+
+def _write_samples(store: Store) -> None:
+    """What the overview draws: an hour of one process."""
+    minute = int(time.time()) // 60
+    told = {
+        "delivered": 120,
+        "refused": 2,
+        "cache_hits": 9,
+        "cache_lookups": 10,
+        "deliveries": 9,
+        "delivery_seconds": 1,
+    }
+    written = [
+        Sample(MINUTE, (minute - n) * 60_000_000, {**told, "delivered": 20 + n}, {"sessions_imap": 7}, {"garbage": 42})
+        for n in range(1, 60)
+    ]
+    run(samples.write(store.database, b"p" * 16, written))
 
 
 def _add_mail(api: Api, realm: Realm) -> None:

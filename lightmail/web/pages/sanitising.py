@@ -62,7 +62,8 @@ _MANY_LINES: Final = re.compile(r"[ \t]*\n(?:[ \t]*\n){2,}")
 # No file is loaded, not even one of ours, so that the style stands in the page; its digest lets it, and no other.
 _STYLE: Final = (
     ":root{color-scheme:light dark;font:1rem/1.5 system-ui,sans-serif;overflow-wrap:anywhere}"
-    "body{margin:1rem}body:focus-visible{outline:3px solid;outline-offset:.5rem}table{border-collapse:collapse}td,th{padding:.15rem .4rem;vertical-align:top;text-align:start}"
+    "body{margin:1rem}body:focus-visible{outline:3px solid;outline-offset:.5rem}"
+    "table{border-collapse:collapse}td,th{padding:.15rem .4rem;vertical-align:top;text-align:start}"
     "blockquote{margin:.5rem 0;padding-inline-start:.8rem;border-inline-start:3px solid GrayText}"
     "pre{white-space:pre-wrap}a[href]::after{content:' <' attr(href) '>';font-size:.85em}"
 )
