@@ -1,0 +1,31 @@
+"""The slider of days on the page of deleted mail, in a real browser: it says the day, and sends it."""
+
+from __future__ import annotations
+
+from tests.web.chromium import Chromium
+from tests.web.worlds import World
+
+_STATE = """
+const slider = document.querySelector("input[type=range]"), select = document.querySelector("select[data-slider]");
+return [slider.getAttribute("aria-valuetext"), slider.nextElementSibling.value, select.value, select.checkVisibility(),
+  slider.labels[0].textContent];
+"""
+
+
+def test_the_slider_says_its_day_and_narrows_the_list(world: World, browser: Chromium) -> None:
+    base = f"http://127.0.0.1:{world.api.port}"
+    signed_in, _ = world.sign_in("owner")
+    browser.go(f"{base}/web/sign-in")
+    for name, value in signed_in.cookies.items():
+        browser.driver.add_cookie({"name": name, "value": value, "path": "/"})
+    browser.go(f"{base}/web/my/deleted")
+    assert browser.run(_STATE) == ["the beginning", "the beginning", "", False, "Deleted since"]
+    browser.run("document.querySelector('input[type=range]').focus()")
+    browser.press("\ue014")  # the right arrow
+    said, shown, day, _, _ = browser.run(_STATE)
+    assert said == shown
+    assert said.endswith("(1)")
+    browser.click("//button[.='Search']")
+    assert f"since={day}" in browser.driver.current_url
+    assert browser.run(_STATE)[2] == day
+    assert "ours deleted" in browser.run("return document.querySelector('main').textContent")
