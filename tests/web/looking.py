@@ -42,16 +42,17 @@ window.__controls = [...document.querySelectorAll(
 window.__reached = new Map();
 const reached = () => {
   const element = document.activeElement, style = getComputedStyle(element), box = element.getBoundingClientRect();
-  // What has the focus in a frame shows it there.
-  const outlined = element.matches("iframe") || style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
+  const outlined = style.outlineStyle !== "none" && parseFloat(style.outlineWidth) >= 2;
   const onScreen = box.width > 0 && box.right > 0 && box.left < innerWidth && box.bottom > 0 && box.top < innerHeight;
   window.__reached.set(element, outlined && onScreen);
 };
 document.addEventListener("focusin", reached, true);
-// Into a frame the focus goes without a word but this one.
-window.addEventListener("blur", () => setTimeout(() => { if (document.activeElement.matches("iframe")) reached(); }));
 if (document.activeElement) document.activeElement.blur();
-return window.__controls.length;
+return [window.__controls.length, window.__controls.some(element => element.matches("iframe"))];
+"""
+# Into a frame the focus goes without an event here, and what has it there shows it there.
+_LOOK_INTO_FRAME: Final = """
+if (document.activeElement.matches("iframe")) window.__reached.set(document.activeElement, true);
 """
 _MISSED: Final = """
 const told = elements => elements.map(element => element.outerHTML.slice(0, 160));
@@ -79,9 +80,11 @@ def serious(driver: Driver, *, colours_alone: bool = False) -> list[str]:
 
 def walk(driver: Driver) -> list[str]:
     """Press Tab until every control had the focus; those that never had it, and those where it could not be seen."""
-    controls = driver.run(_CONTROLS)
+    controls, has_frame = driver.run(_CONTROLS)
     for _ in range(4):  # fields of dates have several stops
-        driver.press(TAB * (controls + 2))
+        for keys in [TAB] * (controls + 2) if has_frame else [TAB * (controls + 2)]:
+            driver.press(keys)
+            driver.run(_LOOK_INTO_FRAME)
         unreached, unseen = driver.run(_MISSED)
         if not unreached and not unseen:
             break
