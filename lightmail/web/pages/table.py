@@ -57,7 +57,6 @@ VIEWS: Final[tuple[View, ...]] = (
 )
 
 _OF_THE_SERVER: Final = (
-    ("Find a message", "/web/where"),
     ("Administrators", "/web/administrators"),
     ("Webhook", "/web/webhook"),
     ("Configuration", "/web/configuration"),
@@ -81,6 +80,7 @@ def menu(who: SignedIn | None) -> tuple[tuple[str, str], ...]:
         ("Domains", "/web/domains"),
         ("Accounts", "/web/accounts"),
         ("Aliases", "/web/aliases"),
+        *((("Find a message", "/web/where"),) if who.administrator.server else ()),
         ("Sessions", "/web/sessions"),
         ("Jobs", "/web/jobs"),
         ("Audit log", "/web/audit"),
