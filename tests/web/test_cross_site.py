@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.support.browser import Form
 from tests.web.chromium import Chromium
 from tests.web.crawling import changing, crawl, view_of
 from tests.web.evil import site
@@ -18,8 +19,17 @@ from tests.web.worlds import World
 HOSTS = {"another site": "localhost", "a neighbour": "127.0.0.1"}
 
 
+@pytest.fixture(scope="module")
+def forms(world: World) -> list[Form]:
+    """One of each form that the server's administrator has."""
+    found = crawl(world.sign_in("server")[0])
+    return list({view_of("POST", action): form for action, form in changing(found).items()}.values())
+
+
 @pytest.fixture
-def signed_in(world: World, browser: Chromium) -> Iterator[tuple[str, Sequence[tuple[str, dict[str, str]]]]]:
+def signed_in(
+    world: World, browser: Chromium, forms: list[Form]
+) -> Iterator[tuple[str, Sequence[tuple[str, dict[str, str]]]]]:
     """Somebody signed in with the browser: the server's address, and the forms that he has, filled in."""
     light, page = world.sign_in("server")
     token = page.form("/web/sign-out").fields["form_token"]
@@ -29,9 +39,8 @@ def signed_in(world: World, browser: Chromium) -> Iterator[tuple[str, Sequence[t
     for name, value in light.cookies.items():
         cookie = {"name": name, "value": value, "path": "/", "httpOnly": True, "sameSite": "Strict"}
         browser.driver.add_cookie(cookie)
-    one_of_each = {view_of("POST", action): form for action, form in changing(crawl(light)).items()}
     # Even with the token, which no other site can know.
-    yield base, [(form.action, {**filled(form), "form_token": token}) for form in one_of_each.values()]
+    yield base, [(form.action, {**filled(form), "form_token": token}) for form in forms]
     browser.said()
 
 
