@@ -48,9 +48,7 @@ async def with_rows(
     try:
         if not migrating:
             await bring_up(config, database)
-        transactions = Transactions(
-            database, Notifier(reactor), reactor=reactor, events=Events(config.webhook.wanted)
-        )
+        transactions = Transactions(database, Notifier(reactor), reactor=reactor, events=Events(config.webhook.wanted))
         return await work(Rows(database, transactions))
     finally:
         await database.stop()

@@ -100,9 +100,7 @@ def test_a_purge_and_a_restore_of_the_same_messages(store: Store) -> None:
     later = int(store.count("SELECT MAX(deleted_at) FROM messages WHERE mailbox = %s", mailbox))
     planned = run(plan(store.tx, account, ALL))
 
-    done = together(
-        purge_messages(store.tx, later, later, 10_000), restore(store.tx, OPERATOR, account, ALL, planned)
-    )
+    done = together(purge_messages(store.tx, later, later, 10_000), restore(store.tx, OPERATOR, account, ALL, planned))
     outcome = done[1]
     assert isinstance(done[0], Purged)
     assert isinstance(outcome, Outcome)
