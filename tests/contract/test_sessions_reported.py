@@ -39,6 +39,10 @@ class Talk:
         self._registry = registry
         registry.opened(self)
 
+    @property
+    def phase(self) -> str:
+        return "authenticated" if self.logged_in else "login"
+
     def about(self) -> About | None:
         return About(self.account, "192.0.2.7", True, self.client) if self.logged_in else None
 
