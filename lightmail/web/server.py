@@ -49,7 +49,7 @@ def make_site(services: ApiServices, connections: int = 200) -> Any:
         services.authenticator,
         services.hashing,
         reactor=services.reactor,
-        trusted_networks=services.config.limits.trusted_networks,
+        trusted_networks=lambda: services.config.limits.trusted_networks,
     )
     web = pages.make_resource(table.VIEWS, table.menu, services, doorkeeper)
     root = _Root(make_resource(endpoints, services), web)

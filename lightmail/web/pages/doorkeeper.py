@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from lightmail.auth import totp
@@ -20,6 +20,7 @@ from lightmail.threads import BoundedPool
 
 # Administrators have no uuid; what is remembered of their passwords must not be taken for an account's.
 _UUID: Final = b"administrators.."
+_REMEMBERED_SECONDS: Final = 0
 
 
 class CodeWanted(AuthenticationFailed):
@@ -31,6 +32,7 @@ class Doorkeeper:
 
     :param owners: checks addresses and passwords, as for mail clients.
     :param hashing: where passwords are hashed.
+    :param trusted_networks: the networks, as they are configured just now, whose clients are not slowed down.
     """
 
     def __init__(
@@ -40,14 +42,13 @@ class Doorkeeper:
         hashing: BoundedPool,
         *,
         reactor: Any,
-        trusted_networks: Sequence[Network] = (),
+        trusted_networks: Callable[[], Sequence[Network]],
     ) -> None:
         self._tx = tx
         self._owners = owners
+        self._trusted_networks = trusted_networks
         # Nothing is remembered: who signs in once a day may wait for a hash.
-        self._administrators = Authenticator(
-            self._find, hashing, reactor=reactor, verified_seconds=0, trusted_networks=trusted_networks
-        )
+        self._administrators = Authenticator(self._find, hashing, reactor=reactor, verified_seconds=_REMEMBERED_SECONDS)
 
     async def sign_in(self, name: str, password: str, code: str, origin: str, browser: str) -> str:
         """Begin a session; the secret for the cookie.
@@ -59,6 +60,7 @@ class Doorkeeper:
             account = await self._owners.login(*given, origin, "web")
             return await web_sessions.sign_in_owner(self._tx, Actor(account.address, origin), account, browser)
         second = _SecondFactor(self._tx, code)
+        self._administrators.configure(_REMEMBERED_SECONDS, self._trusted_networks())
         try:
             await self._administrators.login(*given, origin, "web", confirm=second.confirm)
         except AuthenticationFailed:
