@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from selenium.webdriver.support.ui import WebDriverWait
+
 from tests.web.chromium import Chromium
 from tests.web.worlds import World
 
@@ -26,6 +28,8 @@ def test_the_slider_says_its_day_and_narrows_the_list(world: World, browser: Chr
     assert said == shown
     assert said.endswith("(1)")
     browser.click("//button[.='Search']")
-    assert f"since={day}" in browser.driver.current_url
+    # A click is over before the page that it leads to is there.
+    there = "return document.readyState === 'complete' && location.search.includes(arguments[0])"
+    WebDriverWait(browser.driver, 20).until(lambda driver: driver.execute_script(there, f"since={day}"))
     assert browser.run(_STATE)[2] == day
     assert "ours deleted" in browser.run("return document.querySelector('main').textContent")
