@@ -95,6 +95,15 @@ class TooBig(MailError):
     text = "The message is too big."
 
 
+class VirusFound(MailError):
+    """A message that a scanner found a virus in, where such messages are refused (RFC 3463 section 3.8, X.7.1)."""
+
+    imap_code = b"CANNOT"
+    smtp = (554, "5.7.1")
+    http = 422
+    text = "A virus was found in the message."
+
+
 class LimitReached(MailError):
     """A bound of this server, such as mailboxes, keywords or nesting (RFC 5530)."""
 

@@ -112,6 +112,18 @@ DELIVERY_STAGE: Final = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+SCANS: Final = Counter(
+    "lightmail_scans",
+    "Messages by what came of their scan for viruses: clean, infected, unscanned (too large) or failed.",
+    ["result"],
+    registry=REGISTRY,
+)
+SCAN_SECONDS: Final = Histogram(
+    "lightmail_scan_seconds",
+    "Scans of messages, waiting for a thread included.",
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
 DATABASE_SECONDS: Final = Histogram(
     "lightmail_database_seconds",
     "Transactions and reads by name, retries included.",

@@ -56,11 +56,13 @@ LAST_KEYWORD_BIT: Final = 62
 
 
 class Fate(Enum):
-    """Why a message row is deleted: only EXPUNGED ones keep their object and can be restored."""
+    """Why a message row is deleted. EXPUNGED ones keep their object and can be restored. So can WITHHELD ones, which
+    came with a virus and never were in their mailbox, but by administrators only."""
 
     EXPUNGED = 1
     MOVED = 2
     RESTORED = 3
+    WITHHELD = 4
 
 
 class ObjectState(Enum):
@@ -191,7 +193,21 @@ class StoredBlob:
     rendering: Rendering
 
 
-# What a webhook's receiver can be told of. Nothing finds viruses yet: the last kind is reserved for what will.
+@dataclass(frozen=True, slots=True)
+class Virus:
+    """What a scanner found in a message, by its name, and what is done with the message: ``withhold``, ``junk`` or
+    ``reject``."""
+
+    signature: str
+    action: str
+
+    @property
+    def is_withheld(self) -> bool:
+        """Whether the message is kept where administrators alone can restore it from."""
+        return self.action == "withhold"
+
+
+# What a webhook's receiver can be told of.
 EVENT_KINDS: Final[tuple[str, ...]] = (
     "message.delivered",
     "account.add",

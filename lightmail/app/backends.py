@@ -16,6 +16,7 @@ from lightmail.objects.blobs import Blobs
 from lightmail.objects.spool import Spools
 from lightmail.operations.jobs import Desk
 from lightmail.operations.transactions import Transactions
+from lightmail.scanning import Scanner
 from lightmail.store.database import Database
 from lightmail.store.sessions import Process
 from lightmail.threads import BoundedPool
@@ -40,6 +41,7 @@ class Backends:
     pool: BoundedPool
     blobs: Blobs
     spools: Spools
+    scanner: Scanner
     hashing: BoundedPool
     authenticator: Authenticator
     readiness: Readiness

@@ -64,6 +64,7 @@ from lightmail.operations.recovery import require_whole
 from lightmail.operations.transactions import Transactions
 from lightmail.pop3.factory import Pop3Factory
 from lightmail.pop3.services import Pop3Services
+from lightmail.scanning import Scanner
 from lightmail.stalls import StallMeter
 from lightmail.store import credentials
 from lightmail.store.database import Database, open_database
@@ -133,6 +134,8 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> Backends
     await check_or_wait("object store", store.check, pool, parts, reactor, established=established)
     await check_or_wait("spool", spools.check, pool, parts, reactor, established=established)
     await compare_epochs(epochs, parts, reactor)
+    scanner = Scanner(config.clamav, reactor=reactor)
+    await parts.start(Part("scanner", scanner.start, scanner.stop))
     writers = open_writers(config.storage, config.s3, limits.object_threads, reactor=reactor)
     await parts.start(_writers_part(writers))
 
@@ -163,6 +166,7 @@ async def _open_backends(config: Config, parts: Parts, reactor: Any) -> Backends
         pool=pool,
         blobs=_blobs(config, store, pool, writers),
         spools=spools,
+        scanner=scanner,
         hashing=hashing,
         authenticator=_authenticator(config, hashing, database, reactor),
         readiness=readiness(database, store, pool, reactor),
@@ -265,6 +269,7 @@ def _factories(config: Config, backends: Backends, tls: Any, reactor: Any) -> di
             transactions=backends.transactions,
             blobs=backends.blobs,
             spools=backends.spools,
+            scanner=backends.scanner,
             indexes=indexes,
             rendered=rendered,
             notifier=backends.notifier,
@@ -293,6 +298,7 @@ def _factories(config: Config, backends: Backends, tls: Any, reactor: Any) -> di
             transactions=backends.transactions,
             blobs=backends.blobs,
             spools=backends.spools,
+            scanner=backends.scanner,
             reactor=reactor,
         )
         factories["lmtp"] = LmtpFactory(lmtp)

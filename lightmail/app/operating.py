@@ -56,6 +56,7 @@ def _configure(config: Config, backends: Backends, factories: Mapping[str, Any])
         if name not in HTTP:  # which ask for the configuration at each request
             factory.configure(getattr(config, name), config.limits)
     limits = config.limits
+    backends.scanner.configure(config.clamav)
     backends.authenticator.configure(limits.verified_seconds, limits.trusted_networks)
     receiving = Deferred.fromCoroutine(backends.receiver.reconfigure(config.webhook))
     receiving.addErrback(lambda failure: log.failure("the webhook's old connections did not close", failure=failure))

@@ -4,6 +4,7 @@ from lightmail.config.checks import check_host
 from lightmail.config.loader import DEFAULT_PATH, load, shown
 from lightmail.config.sections import (
     ApiConfig,
+    ClamavConfig,
     Config,
     DatabaseConfig,
     GarbageConfig,
@@ -25,6 +26,7 @@ from lightmail.config.values import Network
 __all__ = [
     "DEFAULT_PATH",
     "ApiConfig",
+    "ClamavConfig",
     "Config",
     "DatabaseConfig",
     "GarbageConfig",

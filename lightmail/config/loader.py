@@ -19,6 +19,7 @@ from typing import Any, Final
 from lightmail.config.checks import check
 from lightmail.config.sections import (
     ApiConfig,
+    ClamavConfig,
     ClientsConfig,
     Config,
     DatabaseConfig,
@@ -58,12 +59,13 @@ SECTIONS: Final[dict[str, type[Any]]] = {
     "journal": JournalConfig,
     "quota": QuotaConfig,
     "webhook": WebhookConfig,
+    "clamav": ClamavConfig,
     "logging": LoggingConfig,
     "limits": LimitsConfig,
 }
 # These have defaults for every key and are there whether the file names them or not.
 _ALWAYS: Final = frozenset(
-    {"system", "database", "storage", "quota", "metrics", "webhook", "clients", "logging", "limits"}
+    {"system", "database", "storage", "quota", "metrics", "webhook", "clamav", "clients", "logging", "limits"}
 )
 
 EMBEDDED: Final[dict[str, dict[str, str]]] = {

@@ -19,6 +19,7 @@ from lightmail.config.values import (
     amount,
     any_text,
     choice,
+    clamd_address,
     endpoint,
     event_kinds,
     flag,
@@ -268,6 +269,25 @@ class WebhookConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class ClamavConfig:
+    """``[clamav]``: ClamAV's daemon, by its Unix socket or host:port, looks at messages that come.
+
+    What it finds something in is withheld, put into the mailbox for spam, or rejected. Without a verdict a message
+    waits (``defer``) or is delivered unscanned; so is one of more than ``max_octets``. ``append`` has those that
+    clients bring scanned, too: infected ones are always refused.
+    """
+
+    enabled: bool = setting(False, flag, live=True)
+    address: str = setting("/run/clamav/clamd.ctl", clamd_address, live=True)
+    infected: str = setting("withhold", choice("withhold", "junk", "reject"), live=True)
+    unavailable: str = setting("defer", choice("defer", "deliver"), live=True)
+    append: bool = setting(True, flag, live=True)
+    max_octets: int = setting(25 * _MIB, octets(_MIB, 1 << 30), live=True)
+    timeout_ms: int = setting(150_000, integer(1000, 600_000), live=True)
+    scans_at_once: int = setting(8, integer(1, 256))
+
+
+@dataclass(frozen=True, slots=True)
 class LoggingConfig:
     """``[logging]``: no path means standard error."""
 
@@ -329,6 +349,7 @@ class Config:
     quota: QuotaConfig = field(default_factory=QuotaConfig)
     webhook: WebhookConfig = field(default_factory=WebhookConfig)
     clients: ClientsConfig = field(default_factory=ClientsConfig)
+    clamav: ClamavConfig = field(default_factory=ClamavConfig)
     logging: LoggingConfig = field(default_factory=LoggingConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
     source: str | None = None

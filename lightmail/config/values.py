@@ -144,6 +144,16 @@ def endpoint(value: str) -> str:
     return value
 
 
+def clamd_address(value: str) -> str:
+    """The path of a Unix socket, or host:port."""
+    if value.startswith("/"):
+        return value
+    host, _, port = value.rpartition(":")
+    if not host or re.fullmatch(r"\d{1,5}", port) is None or not 0 < int(port) < 65536:
+        raise ValueError("the path of a Unix socket such as /run/clamav/clamd.ctl, or host:port")
+    return value
+
+
 def networks(value: str) -> tuple[Network, ...]:
     """Networks separated by commas or spaces, such as ``10.0.0.0/8, ::1``."""
     try:

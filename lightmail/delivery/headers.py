@@ -36,8 +36,10 @@ class Trace:
     id: str
 
 
-def trace_fields(trace: Trace, sender: str, recipient: str | None, at_us: int, *, name: bool = False) -> bytes:
-    """Return-Path and Received, each with its CRLF; with `name` a Delivered-To between them.
+def trace_fields(
+    trace: Trace, sender: str, recipient: str | None, at_us: int, *, name: bool = False, status: bytes = b""
+) -> bytes:
+    """Return-Path and Received, each with its CRLF; with `name` a Delivered-To between them, and `status` behind them.
 
     `recipient` is given only where it is the message's only one, so that nobody learns of blind copies.
     """
@@ -49,7 +51,7 @@ def trace_fields(trace: Trace, sender: str, recipient: str | None, at_us: int, *
         f"Received: from {origin}\r\n\tby {trace.hostname} with {trace.protocol} id {trace.id}{to};\r\n"
         f"\t{date_time(at_us)}\r\n"
     )
-    return text.encode("utf-8")
+    return text.encode("utf-8") + status
 
 
 def date_time(at_us: int) -> str:

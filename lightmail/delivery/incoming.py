@@ -120,13 +120,21 @@ def batches(targets: Sequence[Target], per_recipient: bool) -> list[tuple[Target
 
 
 def making(
-    blobs: Blobs, incoming: Incoming, targets: Sequence[Target], trace: Trace, sender: str, *, name: bool, at_us: int
+    blobs: Blobs,
+    incoming: Incoming,
+    targets: Sequence[Target],
+    trace: Trace,
+    sender: str,
+    *,
+    name: bool,
+    at_us: int,
+    status: bytes = b"",
 ) -> Making:
     """The message for `targets` with its trace fields in front, to be stored; `name` adds Delivered-To, of the one
-    address.
+    address, and `status` are header fields of ours that follow them.
     """
     addresses = {target.given for target in targets}
     only = addresses.pop() if len(addresses) == 1 else None
     owners = [(target.account.uuid, target.mailbox) for target in targets]
-    prepend = trace_fields(trace, sender, only, at_us, name=name)
+    prepend = trace_fields(trace, sender, only, at_us, name=name, status=status)
     return blobs.making(incoming.spool, internaldate_us=at_us, owners=owners, prepend=prepend)

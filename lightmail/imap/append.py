@@ -7,19 +7,25 @@ from functools import partial
 from time import time
 from typing import TYPE_CHECKING, Any, Final
 
+from twisted.logger import Logger
+
 from lightmail import points
-from lightmail.errors import Invalid, NoSuchDestination, TooBig
+from lightmail.errors import Invalid, NoSuchDestination, TooBig, VirusFound
 from lightmail.imap import deleted
 from lightmail.imap.commands import AUTH, Command, Completion
 from lightmail.imap.flags import settable
 from lightmail.imap.tokens import Bad, Tokens
+from lightmail.operations import viruses
 from lightmail.operations.append import announce, bring
+from lightmail.operations.viruses import Carrier
 
 if TYPE_CHECKING:
     from lightmail.imap.server import ImapServer
     from lightmail.model import MailboxId
     from lightmail.objects.spool import Spool
     from lightmail.operations.append import Appended
+
+log = Logger()
 
 # A message up to this size is taken in unasked where the one before it could be stored.
 _UNASKED_OCTETS: Final = 256 << 10
@@ -85,6 +91,7 @@ async def _ask(session: ImapServer, name: str, octets: int) -> MailboxId:
 async def _append(session: ImapServer, args: tuple[Target, Spool]) -> Completion:
     target, spool = args
     points.reached("message-received")
+    await _scan(session, spool)
     session.then(partial(points.reached, "reply-written"))
     known, session.appended_to = session.appended_to, None
     if spool.mailbox is not None:
@@ -95,6 +102,23 @@ async def _append(session: ImapServer, args: tuple[Target, Spool]) -> Completion
         mailbox, appended = await _store_unasked(session, target, spool, None if known is None else known[1])
     session.appended_to = target.name, mailbox
     return Completion(code=b"APPENDUID %d %d" % (appended.uidvalidity, appended.uids[0]))
+
+
+async def _scan(session: ImapServer, spool: Spool) -> None:
+    """Have the message looked at, where that is wanted. Raises VirusFound, Unavailable."""
+    services, owner = session.services, session.owner
+    verdict = await services.scanner.appended(spool)
+    if verdict is None or verdict.virus is None:
+        return
+    virus = verdict.virus
+    log.info(
+        "refused from {account}: a virus was found in a message of {octets} octets: {signature}",
+        account=owner.address,
+        octets=spool.octets,
+        signature=virus.signature,
+    )
+    await viruses.refused(services.transactions, Carrier("imap", "", spool.octets, virus), [(owner.id, owner.address)])
+    raise VirusFound(f"A virus was found in the message: {virus.signature}.")
 
 
 async def _store_unasked(

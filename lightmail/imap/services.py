@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from lightmail.objects.blobs import Blobs
     from lightmail.objects.spool import Spools
     from lightmail.operations.transactions import Transactions
+    from lightmail.scanning import Scanner
     from lightmail.store.database import Database
 
 
@@ -30,6 +31,7 @@ class ImapServices:
     transactions: Transactions
     blobs: Blobs
     spools: Spools
+    scanner: Scanner
     indexes: Indexes
     rendered: RenderedCache
     notifier: Notifier

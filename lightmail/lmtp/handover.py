@@ -19,12 +19,15 @@ from lightmail.delivery import incoming as delivery
 from lightmail.delivery.addresses import Target, junk_txn
 from lightmail.delivery.headers import Signs, Trace
 from lightmail.delivery.incoming import Incoming
-from lightmail.errors import MailError, OverQuota, ServerBug, Unavailable
+from lightmail.errors import MailError, OverQuota, ServerBug, Unavailable, VirusFound
 from lightmail.lmtp.replies import Reply, refusal
 from lightmail.lmtp.services import LmtpServices
 from lightmail.metrics import DELIVERY_SECONDS, EMAILS_RECEIVED
-from lightmail.model import AccountId, MailboxId
+from lightmail.model import AccountId, MailboxId, Virus
+from lightmail.operations import viruses
 from lightmail.operations.deliver import Delivered, Duplicate, Recipient, deliver, without_room
+from lightmail.operations.viruses import Carrier
+from lightmail.scanning import Verdict
 
 log = Logger()
 
@@ -32,6 +35,7 @@ log = Logger()
 TURN_SECONDS: Final = 60.0
 
 _DELIVERED: Final = Reply(250, "2.0.0", "Delivered")
+_WITHHELD: Final = Reply(250, "2.0.0", "Accepted, and withheld for a virus")
 
 Outcome: TypeAlias = Delivered | Duplicate | MailError
 _Place: TypeAlias = tuple[AccountId, MailboxId]
@@ -98,20 +102,31 @@ async def _outcomes(
     """For each recipient all its targets, as they were served, with their outcomes."""
     if incoming.failure is not None:
         raise incoming.failure
+    verdict = await services.scanner.delivered(incoming.spool)
+    virus = None if verdict is None else verdict.virus
+    if virus is not None and virus.action == "reject":
+        await _tell_refused(services, envelope, incoming, virus)
+        raise VirusFound(f"A virus was found in the message: {virus.signature}.")
     await _turn(services, turns)
     try:
         routes: Sequence[Sequence[Target]] = envelope.routes
-        if services.config.spam_to_junk and signs.spam:
+        if (virus is not None and virus.action == "junk") or (services.config.spam_to_junk and signs.spam):
             routes = await _to_junk(services, routes)
         copies: dict[_Place, Target] = {}
         for target in chain.from_iterable(routes):
             copies.setdefault(_place(target), target)
         outcomes: dict[_Place, Outcome] = {}
         for group in delivery.batches(list(copies.values()), services.config.delivered_to):
-            outcomes.update(await _deliver(services, envelope.sender, incoming, signs, group, trace))
+            outcomes.update(await _deliver(services, envelope.sender, incoming, signs, group, trace, verdict))
         return [[(target, outcomes[_place(target)]) for target in route] for route in routes]
     finally:
         turns.release()
+
+
+async def _tell_refused(services: LmtpServices, envelope: Envelope, incoming: Incoming, virus: Virus) -> None:
+    carrier = Carrier("lmtp", envelope.sender, incoming.octets, virus)
+    recipients = {(target.account.id, target.given) for target in chain.from_iterable(envelope.routes)}
+    await viruses.refused(services.transactions, carrier, sorted(recipients))
 
 
 def _place(target: Target) -> _Place:
@@ -140,20 +155,31 @@ async def _to_junk(services: LmtpServices, routes: Sequence[Sequence[Target]]) -
 
 
 async def _deliver(
-    services: LmtpServices, sender: str, incoming: Incoming, signs: Signs, targets: Sequence[Target], trace: Trace
+    services: LmtpServices,
+    sender: str,
+    incoming: Incoming,
+    signs: Signs,
+    targets: Sequence[Target],
+    trace: Trace,
+    verdict: Verdict | None,
 ) -> dict[_Place, Outcome]:
     """One object and one transaction for these targets; trouble with either is the outcome of each."""
     at_us = time.time_ns() // 1000
     name = services.config.delivered_to
     digest = incoming.digest if signs.identified else None
+    virus = None if verdict is None else verdict.virus
+    status = b"" if verdict is None else verdict.field
     outcomes: dict[_Place, Outcome] = {}
     try:
-        full = await _without_room(services, sender, incoming, digest, targets)
-        outcomes = {_place(target): OverQuota() for target in full}
+        if virus is None or not virus.is_withheld:
+            full = await _without_room(services, sender, incoming, digest, targets)
+            outcomes = {_place(target): OverQuota() for target in full}
         open_ = [target for target in targets if _place(target) not in outcomes]
         if open_:
-            blob = delivery.making(services.blobs, incoming, open_, trace, sender, name=name, at_us=at_us)
-            answers = await deliver(services.transactions, blob, sender, digest, _recipients(open_), at_us)
+            blob = delivery.making(
+                services.blobs, incoming, open_, trace, sender, name=name, at_us=at_us, status=status
+            )
+            answers = await deliver(services.transactions, blob, sender, digest, _recipients(open_), at_us, virus)
             outcomes.update({_place(target): answer for target, answer in zip(open_, answers, strict=True)})
     except MailError as error:
         outcomes = {_place(target): error for target in targets} | outcomes
@@ -195,7 +221,9 @@ def _reply(outcomes: Sequence[Outcome]) -> tuple[Reply, str]:
         if reply.code < 500:
             return reply, _result(reply)
     if len(replies) < len(outcomes):
-        fresh = any(isinstance(outcome, Delivered) for outcome in outcomes)
+        fresh = [outcome for outcome in outcomes if isinstance(outcome, Delivered)]
+        if any(outcome.withheld for outcome in fresh):
+            return _WITHHELD, "withheld"
         return _DELIVERED, "delivered" if fresh else "duplicate"
     return replies[0], _result(replies[0])
 
@@ -217,7 +245,16 @@ def _note(sender: str, target: Target, outcome: Outcome, octets: int, message_id
         "octets": octets,
         "message_id": message_id,
     }
-    if isinstance(outcome, Delivered):
+    if isinstance(outcome, Delivered) and outcome.withheld:
+        log.info(
+            "withheld from <{sender}> to <{recipient}>: a virus was found in it; UID {uid} in mailbox {mailbox} of"
+            " {account}, {octets} octets, Message-ID {message_id}",
+            **about,
+            result="withheld",
+            mailbox=target.mailbox,
+            uid=outcome.uid,
+        )
+    elif isinstance(outcome, Delivered):
         log.info(
             "delivered from <{sender}> to <{recipient}>: UID {uid} in mailbox {mailbox} of {account},"
             " {octets} octets, Message-ID {message_id}",

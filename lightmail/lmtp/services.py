@@ -9,6 +9,7 @@ from lightmail.config import LimitsConfig, LmtpConfig
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.spool import Spools
 from lightmail.operations.transactions import Transactions
+from lightmail.scanning import Scanner
 from lightmail.store.database import Database
 
 
@@ -23,4 +24,5 @@ class LmtpServices:
     transactions: Transactions
     blobs: Blobs
     spools: Spools
+    scanner: Scanner
     reactor: Any

@@ -11,10 +11,10 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
-from lightmail import points
+from lightmail import points, traces
 from lightmail.errors import LimitReached, MailError, NoSuchDestination, OverQuota
 from lightmail.metrics import DELIVERY_STAGE
-from lightmail.model import AccountId, MailboxId, ObjectId, StoredBlob
+from lightmail.model import AccountId, Fate, MailboxId, ObjectId, StoredBlob
 from lightmail.objects.blobs import Making
 from lightmail.operations.events import Arrival, Delivery
 from lightmail.operations.outcome import Changed, RunAgain
@@ -59,7 +59,8 @@ Refusal: TypeAlias = Duplicate | MailError
 class Unit:
     """Messages for one mailbox that are stored together or not at all. `digest` tells a delivery seen before.
 
-    With a `name` the mailbox must have that name when they are stored. With an `arrival` a webhook is told of it.
+    With a `name` the mailbox must have that name when they are stored. With an `arrival` a webhook is told of it. What
+    is `withheld` never shows in its mailbox and counts in no quota. `trace` is that of whoever brings them.
     """
 
     account: AccountId
@@ -68,12 +69,16 @@ class Unit:
     digest: bytes | None = None
     name: str | None = None
     arrival: Arrival | None = None
+    withheld: bool = False
     refusal: Refusal | None = field(default=None)
+    trace: str = field(default_factory=traces.CURRENT.get)
 
     @property
-    def octets(self) -> int:
-        """What the unit adds to the account's usage."""
-        return sum(message.blob.octets for message in self.messages)
+    def usage(self) -> tuple[int, int]:
+        """The octets and messages that the unit adds to the account's usage."""
+        if self.withheld:
+            return 0, 0
+        return sum(message.blob.octets for message in self.messages), len(self.messages)
 
 
 def weight(blob: StoredBlob) -> int:
@@ -156,7 +161,7 @@ def arrive_txn(
         rows, placed = _place(units, held, objects, _flag_bits(cursor, units))
         answers.update(placed)
         made = [(objects[blob.key], *rendering) for blob, rendering in zip(stored, renderings, strict=True)]
-        _insert(cursor, units, made, rows, _told(placed, objects), quotas)
+        _insert(cursor, placed, made, rows, _told(placed, objects), quotas)
     for unit, twin in twins.items():
         answer = answers[twin]
         answers[unit] = Duplicate() if isinstance(answer, Stored) else answer
@@ -243,7 +248,7 @@ def _refusals(
             or unit.account not in room
         ):
             refused[unit] = NoSuchDestination()
-        elif not room[unit.account].take(unit.octets, len(unit.messages)):
+        elif not unit.withheld and not room[unit.account].take(*unit.usage):
             refused[unit] = OverQuota()
     return refused
 
@@ -296,6 +301,7 @@ def _place(
         mailbox = held[unit.mailbox]
         first = following[unit.mailbox]
         following[unit.mailbox] += len(unit.messages)
+        trace = traces.kept(unit.trace)
         placed[unit] = Stored(mailbox.uidvalidity, list(range(first, following[unit.mailbox])))
         rows += [
             (
@@ -307,6 +313,7 @@ def _place(
                 flags[unit.mailbox, message.flags],
                 message.internaldate_us,
                 message.blob.octets,
+                trace,
             )
             for uid, message in enumerate(unit.messages, first)
         ]
@@ -316,18 +323,19 @@ def _place(
 def _told(placed: Mapping[Unit, Stored], objects: Mapping[str, ObjectId]) -> list[Event]:
     """What a webhook is to be told of the units."""
     return [
-        Delivery(
-            unit.arrival, unit.account, unit.mailbox, uid, objects[new.blob.key], new.blob, new.internaldate_us
-        ).event()
+        event
         for unit, stored in placed.items()
         if unit.arrival is not None
         for uid, new in zip(stored.uids, unit.messages, strict=True)
+        for event in Delivery(
+            unit.arrival, unit.account, unit.mailbox, uid, objects[new.blob.key], new.blob, new.internaldate_us
+        ).events()
     ]
 
 
 def _insert(
     cursor: Cursor,
-    units: list[Unit],
+    placed: dict[Unit, Stored],
     renderings: list[Row],
     rows: list[Row],
     told: list[Event],
@@ -335,25 +343,36 @@ def _insert(
 ) -> None:
     """The second round trip: renderings, messages, events of them, and last the usage, accounts by ascending id."""
     totals: dict[AccountId, tuple[int, int]] = {}
-    for unit in units:
+    for unit in placed:
         octets, count = totals.get(unit.account, (0, 0))
-        totals[unit.account] = (octets + unit.octets, count + len(unit.messages))
-    charged = sorted(totals)
+        more_octets, more = unit.usage
+        totals[unit.account] = (octets + more_octets, count + more)
+    charged = sorted(account for account, total in totals.items() if total != (0, 0))
     results = cursor.script(
         [
             *_insert_statements(blobs.INSERT_RENDERING, renderings),
             *_insert_statements(messages.INSERT, rows),
+            *_withhold_statements(placed),
             *queue_statements(told),
             *(accounts.charge_statement(account, *totals[account], quotas[account]) for account in charged),
         ]
     )
     refused: dict[Unit, Refusal] = {}
-    for account, result in zip(charged, results[-len(charged) :], strict=True):
+    for account, result in zip(charged, results[len(results) - len(charged) :], strict=True):
         if result.rowcount == 0:
             # Others were faster to use up the quota; the last one to come is the first to go.
-            last = next(unit for unit in reversed(units) if unit.account == account)
+            last = next(unit for unit in reversed(placed) if unit.account == account and not unit.withheld)
             refused[last] = OverQuota()
     _refuse(refused)
+
+
+def _withhold_statements(placed: Mapping[Unit, Stored]) -> list[Statement]:
+    return [
+        statement
+        for unit, stored in placed.items()
+        if unit.withheld
+        for statement in messages.bury_statements(unit.mailbox, stored.uids, Fate.WITHHELD)
+    ]
 
 
 def _insert_statements(sql: str, rows: Sequence[Row]) -> list[Statement]:

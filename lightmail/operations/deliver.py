@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lightmail.errors import MailError, NoSuchMailbox, OverQuota, Unavailable
-from lightmail.model import Account, MailboxId, StoredBlob
+from lightmail.model import Account, MailboxId, StoredBlob, Virus
 from lightmail.objects.blobs import Making
 from lightmail.operations import quotas
 from lightmail.operations.arrivals import Duplicate, NewMessage, Stored, Unit, arrive
@@ -29,9 +29,10 @@ class Recipient:
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The message is in the recipient's mailbox, with this UID."""
+    """The message is in the recipient's mailbox, with this UID; or withheld from it."""
 
     uid: int
+    withheld: bool = False
 
 
 async def deliver(
@@ -41,21 +42,24 @@ async def deliver(
     digest: bytes | None,
     recipients: Sequence[Recipient],
     internaldate_us: int,
+    virus: Virus | None = None,
 ) -> list[Delivered | Duplicate | MailError]:
     """Store a message for each recipient in one transaction; the outcomes in the same order.
 
     `digest` is the SHA-256 of the octets as received: a second delivery with the same sender and recipient stores
-    nothing and is a Duplicate. None: never a duplicate. A blob that is yet to be stored is stored first. Quota or a
-    vanished mailbox fail their recipient alone, the latter as Unavailable: the message comes again and is routed anew.
+    nothing and is a Duplicate. None: never a duplicate. A blob that is yet to be stored is stored first. With a `virus`
+    that is withheld the message never shows in a mailbox, and no quota refuses it. Quota or a vanished mailbox fail
+    their recipient alone, the latter as Unavailable: the message comes again and is routed anew.
     Raises Unavailable for all of them, and what storing the blob raises.
     """
     digests = [None if digest is None else _digest(digest, sender, to.given) for to in recipients]
-    arrivals = [tx.events.arrival("lmtp", sender, to.given) for to in recipients]
+    arrivals = [tx.events.arrival("lmtp", sender, to.given, virus) for to in recipients]
+    withheld = virus is not None and virus.is_withheld
 
     def units(blob: StoredBlob) -> list[Unit]:
         message = (NewMessage(blob, (), internaldate_us),)
         return [
-            Unit(to.account.id, to.mailbox, message, each, arrival=arrival)
+            Unit(to.account.id, to.mailbox, message, each, arrival=arrival, withheld=withheld)
             for to, each, arrival in zip(recipients, digests, arrivals, strict=True)
         ]
 
@@ -65,7 +69,7 @@ async def deliver(
     full = [to.account.id for to, answer in zip(recipients, answers, strict=True) if isinstance(answer, OverQuota)]
     if full:
         await quotas.refused(tx, "delivery", full)
-    return [_outcome(answer) for answer in answers]
+    return [_outcome(answer, withheld) for answer in answers]
 
 
 async def without_room(
@@ -106,7 +110,7 @@ def _digest(octets: bytes, sender: str, given: str) -> bytes:
     return hashlib.sha256(b"".join([octets, *(len(text).to_bytes(4, "big") + text for text in texts)])).digest()
 
 
-def _outcome(answer: Stored | Duplicate | MailError) -> Delivered | Duplicate | MailError:
+def _outcome(answer: Stored | Duplicate | MailError, withheld: bool) -> Delivered | Duplicate | MailError:
     if isinstance(answer, Stored):
-        return Delivered(answer.uids[0])
+        return Delivered(answer.uids[0], withheld)
     return Unavailable() if isinstance(answer, NoSuchMailbox) else answer

@@ -17,11 +17,12 @@ from typing import Any, Final
 from lightmail import traces
 from lightmail.metrics import WEBHOOK_EVENTS
 from lightmail.mime.fields import decoded_field
-from lightmail.model import AccountId, MailboxId, ObjectId, Rendering, StoredBlob
+from lightmail.model import AccountId, MailboxId, ObjectId, Rendering, StoredBlob, Virus
 from lightmail.store.cursor import Statement
 from lightmail.store.webhooks import Event, queue_statements
 
 DELIVERED: Final = "message.delivered"
+VIRUS: Final = "virus.found"
 TEST: Final = "webhook.test"
 # What strangers wrote is cut: an event is small whatever a message says.
 _TEXT_CHARACTERS: Final = 500
@@ -56,11 +57,13 @@ class Events:
         payload = {"event": kind, "timestamp": timestamp(time.time_ns() // 1000), "account_id": account, **detail}
         return queue_statements([Event(new_id(), kind, account, _json(payload))])
 
-    def arrival(self, protocol: str, sender: str, recipient: str) -> Arrival | None:
-        """How a message comes that is to be delivered, if its delivery is to be told."""
-        if not self._takes(DELIVERED):
-            return None
-        return Arrival(protocol, sender, recipient, traces.CURRENT.get())
+    def arrival(self, protocol: str, sender: str, recipient: str, virus: Virus | None = None) -> Arrival | None:
+        """How a message comes that is to be delivered, if its delivery, or the `virus` in it, is to be told."""
+        kinds = [] if virus is None else [VIRUS]
+        if virus is None or not virus.is_withheld:
+            kinds.append(DELIVERED)
+        wanted = tuple(kind for kind in kinds if self._takes(kind))
+        return Arrival(protocol, sender, recipient, traces.CURRENT.get(), wanted, virus) if wanted else None
 
     def _takes(self, kind: str) -> bool:
         if kind in self._wanted and self.full:
@@ -71,17 +74,20 @@ class Events:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How a message came: the protocol, the sender and recipient as they were given, and the trace in the log."""
+    """How a message came: the protocol, the sender and recipient as they were given, the trace in the log, and which
+    kinds of events are to tell it."""
 
     protocol: str
     sender: str
     recipient: str
     trace: str
+    kinds: tuple[str, ...] = (DELIVERED,)
+    virus: Virus | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """A message that was delivered into a mailbox."""
+    """A message that was delivered into a mailbox, or withheld from it."""
 
     arrival: Arrival
     account: AccountId
@@ -91,10 +97,13 @@ class Delivery:
     blob: StoredBlob
     at_us: int
 
-    def event(self) -> Event:
+    def events(self) -> list[Event]:
         """What is told of it. The message's own id is known to the database only."""
+        return [self._event(kind) for kind in self.arrival.kinds]
+
+    def _event(self, kind: str) -> Event:
         payload = {
-            "event": DELIVERED,
+            "event": kind,
             "timestamp": timestamp(self.at_us),
             "protocol": self.arrival.protocol,
             "account_id": self.account,
@@ -103,13 +112,16 @@ class Delivery:
             "uid": self.uid,
             "object_id": self.object,
             "object_key": self.blob.key,
-            "sender": _text(self.arrival.sender),
-            "recipient": _text(self.arrival.recipient),
-            "subject": _text(_subject(self.blob.rendering)),
+            "sender": shortened(self.arrival.sender),
+            "recipient": shortened(self.arrival.recipient),
+            "subject": shortened(_subject(self.blob.rendering)),
             "size": self.blob.octets,
             "trace": self.arrival.trace,
         }
-        return Event(new_id(), DELIVERED, self.account, _json(payload), (self.mailbox, self.uid))
+        virus = self.arrival.virus
+        if kind == VIRUS and virus is not None:
+            payload |= {"signature": virus.signature, "action": virus.action}
+        return Event(new_id(), kind, self.account, _json(payload), (self.mailbox, self.uid))
 
 
 def body_of(payload: bytes, message: int | None) -> bytes:
@@ -131,7 +143,7 @@ def _subject(rendering: Rendering) -> str:
     return found.partition("\n")[0]
 
 
-def _text(value: str) -> str:
+def shortened(value: str) -> str:
     """What a stranger wrote, as text that any JSON parser takes: octets that are no UTF-8 are replaced."""
     cut = value[:_TEXT_CHARACTERS]
     return cut if cut.isascii() else cut.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

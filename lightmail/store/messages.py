@@ -15,6 +15,7 @@ from lightmail.store.faults import Forgotten
 from lightmail.store.keywords import Keywords
 from lightmail.store.mailboxes import require_current
 from lightmail.store.sqltext import NOT_DELETED, NOW_US, uid_conditions, with_uids
+from lightmail.traces import MOST
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +40,8 @@ class Changes:
     """What happened to a mailbox since a MODSEQ; `highest_modseq` is the new watermark, read before the rows.
 
     `rows` are live messages, new or changed, as in a Snapshot; `expunged` are UIDs, some perhaps never seen by the
-    reader. `keywords` is None when the keyword table is still at the version the reader knows.
+    reader. `keywords` is None when the keyword table is still at the version the reader knows. `traces` are those under
+    which messages were brought, by ascending UID: of the last `traces.MOST` of `rows`.
     """
 
     highest_modseq: int
@@ -51,6 +53,7 @@ class Changes:
     rows: Sequence[Row]
     expunged: list[int]
     epoch: int
+    traces: Sequence[tuple[int, bytes]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +82,7 @@ _COLUMNS: Final = ("id", "uid", "modseq", "flags", "octets", "internaldate_us", 
 _ALIVE: Final = "messages WHERE mailbox = %s AND deleted_at = 0"
 _FORGOTTEN: Final = "SELECT forgotten_modseq FROM mailboxes WHERE id = %s"
 _SINCE: Final = (
-    "SELECT id, uid, modseq, flags, octets, internaldate_us, object, deleted_at FROM messages"
+    "SELECT id, uid, modseq, flags, octets, internaldate_us, object, deleted_at, trace FROM messages"
     " WHERE mailbox = %s AND modseq > %s"
 )
 
@@ -118,9 +121,11 @@ def changes_txn(cursor: Cursor, mailbox: MailboxId, since: int, keyword_version:
         raise Forgotten
     # The keywords after the rows, for the same reason as above.
     names = keyword_table.keywords_txn(cursor, mailbox) if version != keyword_version else None
-    rows = sorted((row[:7] for row in found.rows if not row[7]), key=_uid)
+    live = sorted((row for row in found.rows if not row[7]), key=_uid)
+    rows = [row[:7] for row in live]
     expunged = sorted(row[1] for row in found.rows if row[7])
-    return Changes(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, rows, expunged, epoch)
+    brought = [(row[1], row[8]) for row in live[-MOST:] if row[8] is not None]
+    return Changes(highest_modseq, uidvalidity, uidnext, recent_uid, version, names, rows, expunged, epoch, brought)
 
 
 def _uid(row: Row) -> int:
@@ -137,8 +142,8 @@ def mailboxes_statement(object_: ObjectId) -> Statement:
 
 # For `sqltext.with_rows`, at most INSERT_BOUND rows at once.
 INSERT: Final = (
-    "INSERT INTO messages (account, mailbox, uid, modseq, object, flags, internaldate_us, octets, saved_us)"  # noqa: S608
-    f" VALUES (%s, %s, %s, %s, %s, %s, %s, %s, {NOW_US})"
+    "INSERT INTO messages (account, mailbox, uid, modseq, object, flags, internaldate_us, octets, trace, saved_us)"  # noqa: S608
+    f" VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, {NOW_US})"
 )
 INSERT_BOUND: Final = 256
 
@@ -193,9 +198,9 @@ _BURY_AND_DROP: Final = (
 def bury_statements(mailbox: MailboxId, uids: Sequence[int], fate: Fate) -> list[Statement]:
     """The statements that turn messages into tombstones at the mailbox's MODSEQ as this transaction has raised it.
 
-    Only an expunged message keeps its object, to be restored from; one that was moved lives on elsewhere.
+    Expunged and withheld messages keep their object, to be restored from; one that was moved lives on elsewhere.
     """
-    sql = _BURY if fate is Fate.EXPUNGED else _BURY_AND_DROP
+    sql = _BURY_AND_DROP if fate is Fate.MOVED else _BURY
     return [
         (with_uids(sql, condition), (fate.value, mailbox, mailbox, *params))
         for condition, params in uid_conditions(uids)
@@ -225,9 +230,9 @@ def sum_statement(mailbox: MailboxId) -> Statement:
 
 
 _TRANSFER: Final = (
-    "INSERT INTO messages (account, mailbox, uid, modseq, object, flags, internaldate_us, saved_us, octets)"  # noqa: S608
+    "INSERT INTO messages (account, mailbox, uid, modseq, object, flags, internaldate_us, saved_us, octets, trace)"  # noqa: S608
     " SELECT account, %s, %s + ROW_NUMBER() OVER (ORDER BY uid), %s, object, (flags & %s){keywords},"
-    f" internaldate_us, {NOW_US}, octets FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {{uids}}"
+    f" internaldate_us, {NOW_US}, octets, %s FROM messages WHERE mailbox = %s AND deleted_at = 0 AND {{uids}}"
 )
 _ONE_KEYWORD: Final = " | (((flags >> %s) & 1) << %s)"
 
@@ -239,10 +244,12 @@ def transfer_statements(
     first_uid: int,
     modseq: int,
     keywords: Sequence[tuple[int, int]],
+    trace: bytes | None,
 ) -> list[Statement]:
     """The statements that copy messages, all of them alive, to UIDs from `first_uid` on, in the order of their UIDs.
 
     `keywords` says which bit of the source becomes which bit of the destination; other bits from 16 on are dropped.
+    `trace` is that of whoever copies.
     """
     sql = _TRANSFER.replace("{keywords}", _ONE_KEYWORD * len(keywords))
     bits = [bit for pair in keywords for bit in pair]
@@ -251,7 +258,7 @@ def transfer_statements(
     for condition, params in uid_conditions(uids):
         # ROW_NUMBER counts from 1.
         before = first_uid - 1 + done
-        fixed = (destination, before, modseq, keyword_table.FIXED_MASK, *bits, source)
+        fixed = (destination, before, modseq, keyword_table.FIXED_MASK, *bits, trace, source)
         statements.append((with_uids(sql, condition), (*fixed, *params)))
         done = bisect_right(uids, params[-1])
     return statements

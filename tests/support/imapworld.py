@@ -14,7 +14,7 @@ from twisted.internet import reactor as installed_reactor
 
 from lightmail.app.certificates import Certificates
 from lightmail.auth.login import Authenticator
-from lightmail.config import DatabaseConfig, ImapConfig, LimitsConfig, StorageConfig
+from lightmail.config import ClamavConfig, DatabaseConfig, ImapConfig, LimitsConfig, StorageConfig
 from lightmail.imap.factory import ImapFactory
 from lightmail.imap.services import ImapServices
 from lightmail.index.chunk_reader import ChunkReader
@@ -29,6 +29,7 @@ from lightmail.objects.spool import Spools
 from lightmail.operations.accounts import add_account
 from lightmail.operations.domains import add_domain
 from lightmail.operations.transactions import Transactions
+from lightmail.scanning import Scanner
 from lightmail.store import accounts, credentials, domains
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
@@ -82,6 +83,7 @@ class ImapWorld:
     directory: Path
     config: ImapConfig = field(default_factory=ImapConfig)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    clamav: ClamavConfig = field(default_factory=ClamavConfig)
     with_tls: bool = True
     store: ObjectStore = field(default_factory=lambda: open_store(StorageConfig(driver="memory"), None))
     rows: DatabaseConfig | None = None
@@ -136,6 +138,8 @@ class ImapWorld:
         self.transactions = Transactions(self.database, _ToAll(self.hearers), reactor=reactor)
         self.spools = Spools(self._pools[0], str(self.directory))
         reader = ChunkReader(self.store, self._pools[0], reactor=reactor)
+        self.scanner = Scanner(self.clamav, reactor=reactor)
+        await self.scanner.start()
         self.services = ImapServices(
             config=self.config,
             limits=limits,
@@ -148,6 +152,7 @@ class ImapWorld:
             transactions=self.transactions,
             blobs=Blobs(self.store, self._pools[0], memory=MemoryCache(limits.body_octets)),
             spools=self.spools,
+            scanner=self.scanner,
             indexes=self.make_indexes(
                 IndexParts(
                     self.index_reads(self.database),
@@ -170,6 +175,7 @@ class ImapWorld:
     async def _close(self) -> None:
         await self._listener.stopListening()
         await self.factory.drain(5)
+        await self.scanner.stop()
         for pool in self._pools:
             await pool.stop()
         await self.database.stop()

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 
 from lightmail.app.certificates import Certificates
 from lightmail.auth.login import Authenticator
-from lightmail.config import DatabaseConfig, LimitsConfig, LmtpConfig, Pop3Config, StorageConfig
+from lightmail.config import ClamavConfig, DatabaseConfig, LimitsConfig, LmtpConfig, Pop3Config, StorageConfig
 from lightmail.errors import Unavailable
 from lightmail.index.registry import Indexes
 from lightmail.lmtp.factory import LmtpFactory
@@ -30,6 +30,7 @@ from lightmail.operations.mailboxes import create
 from lightmail.operations.transactions import Transactions
 from lightmail.pop3.factory import Pop3Factory
 from lightmail.pop3.services import Pop3Services
+from lightmail.scanning import Scanner
 from lightmail.store import accounts, blobs, credentials, domains, mailboxes, messages
 from lightmail.store.database import Database, open_database
 from lightmail.threads import BoundedPool
@@ -82,6 +83,7 @@ class Mailroom:
     lmtp: LmtpConfig = field(default_factory=LmtpConfig)
     pop3: Pop3Config = field(default_factory=Pop3Config)
     limits: LimitsConfig = field(default_factory=LimitsConfig)
+    clamav: ClamavConfig = field(default_factory=ClamavConfig)
     tls: Certificates | None = None
     spool_octets: int = 2 << 30
 
@@ -160,6 +162,8 @@ class Mailroom:
             self._pools[1],
             reactor=reactor,
         )
+        self.scanner = Scanner(self.clamav, reactor=reactor)
+        await self.scanner.start()
         self.lmtp_services = LmtpServices(
             "mx.example.org",
             self.lmtp,
@@ -168,6 +172,7 @@ class Mailroom:
             self.transactions,
             self.blobs,
             self.spools,
+            self.scanner,
             reactor,
         )
         self.pop3_services = Pop3Services(
@@ -192,6 +197,7 @@ class Mailroom:
             await listener.stopListening()
         await self.lmtp_factory.drain(5)
         await self.pop3_factory.drain(5)
+        await self.scanner.stop()
         for pool in self._pools:
             await pool.stop()
         await self.database.stop()

@@ -8,7 +8,7 @@ from twisted.internet.defer import DeferredSemaphore
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 
-from lightmail.config import LimitsConfig, LmtpConfig
+from lightmail.config import ClamavConfig, LimitsConfig, LmtpConfig
 from lightmail.delivery.addresses import Target
 from lightmail.delivery.routing import Routing
 from lightmail.lmtp.handover import TURN_SECONDS
@@ -16,6 +16,7 @@ from lightmail.lmtp.server import MESSAGE_SECONDS, TIMEOUT_SECONDS, LmtpServer
 from lightmail.lmtp.services import LmtpServices
 from lightmail.model import Account, AccountId, MailboxId
 from lightmail.objects.spool import Spools
+from lightmail.scanning import Scanner
 
 ANN = Account(AccountId(1), b"a" * 16, "ann@example.org", True, 0, 0)
 
@@ -46,8 +47,9 @@ class Session:
         unreached: Any = None
         database: Any = OneAccount()
         self.spools = Spools(unreached, None)
+        scanner = Scanner(ClamavConfig(), reactor=self.clock)
         services = LmtpServices(
-            "mx", LmtpConfig(), LimitsConfig(), database, unreached, unreached, self.spools, self.clock
+            "mx", LmtpConfig(), LimitsConfig(), database, unreached, unreached, self.spools, scanner, self.clock
         )
         routing = Routing(database, "mx", False)
         self.server = LmtpServer(services, routing, self.turns, self.ended.append)
