@@ -48,10 +48,6 @@ class _Waker:
         self._wakes = wakes
         wakes[self] = wake
 
-    def take_traces(self) -> str:
-        """Nothing is delivered into the tree."""
-        return ""
-
     def close(self) -> None:
         """Hear no more."""
         self._wakes.pop(self, None)

@@ -13,7 +13,6 @@ from lightmail.imap.tokens import Bad
 
 if TYPE_CHECKING:
     from lightmail.imap.mailbox import SelectedMailbox
-    from lightmail.imap.origins import Watching
     from lightmail.imap.server import ImapServer
 
 log = Logger()
@@ -26,7 +25,7 @@ async def _idle(session: ImapServer, args: None) -> Completion:
         session.proceed(b"idling")
         line = session.take_line()
         while line is None:
-            await _tell(session, selected, watch)
+            await _tell(session, selected)
             await session.sleep()
             line = session.take_line()
     finally:
@@ -37,8 +36,7 @@ async def _idle(session: ImapServer, args: None) -> Completion:
     return OK
 
 
-async def _tell(session: ImapServer, selected: SelectedMailbox | None, watch: Watching | None) -> None:
-    why = watch.take_traces() if watch is not None else ""
+async def _tell(session: ImapServer, selected: SelectedMailbox | None) -> None:
     known = selected.view.exists if selected is not None else 0
     try:
         updates = await session.sync(may_expunge=True)
@@ -49,20 +47,22 @@ async def _tell(session: ImapServer, selected: SelectedMailbox | None, watch: Wa
         log.debug("{session} cannot be told of changes now: {error}", session=session.id, error=error)
     else:
         if selected is not None and updates.exists is not None:
-            _note(session, selected, updates.exists + len(updates.expunged) - known, why)
+            _note(session, selected, updates.exists + len(updates.expunged) - known)
 
 
-def _note(session: ImapServer, selected: SelectedMailbox, new: int, why: str) -> None:
+def _note(session: ImapServer, selected: SelectedMailbox, new: int) -> None:
     """Say in the log that the client has been told of new messages, under the traces of their deliveries, too."""
     if new > 0:
+        uid_at, last = selected.view.uid_at, selected.view.exists
+        told = {uid_at(seq) for seq in range(last - min(new, traces.MOST) + 1, last + 1)}
         log.info(
             "told {address} of {new} new messages in mailbox {mailbox}, up to UID {uid}",
             address=session.owner.address,
             new=new,
             mailbox=selected.mailbox.id,
-            uid=selected.view.uid_at(selected.view.exists),
+            uid=uid_at(last),
             session=session.id,
-            trace=traces.joined((session.id, why)),
+            trace=traces.joined((session.id, selected.index.arrivals.of(told))),
         )
 
 

@@ -24,9 +24,6 @@ if TYPE_CHECKING:
 class Watching(Protocol):
     """An interest in changes, to be closed once it is not wanted any more."""
 
-    def take_traces(self) -> str:
-        """The traces of what it has been woken for since they were last taken, joined."""
-
     def close(self) -> None: ...
 
 

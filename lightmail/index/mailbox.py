@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final
 
+from lightmail.index.arrivals import Arrivals
 from lightmail.index.chunks import LISTS_MAX, ChunkRef
 from lightmail.index.columns import OCTETS_PER_MESSAGE, Columns, Row, as_range, picked, put
 from lightmail.index.keywords import Keywords
@@ -54,7 +55,7 @@ class MailboxIndex:
 
     ``snapshot`` is the key of the root that holds this index as it was before its last ``drift`` changes, None where
     there is none; ``chunk_refs`` are the chunks that go with it. ``lists`` are the field lists that the mailbox was
-    listed by, the latest first.
+    listed by, the latest first. ``arrivals`` has traces of the messages that came last.
     """
 
     __slots__ = (
@@ -63,6 +64,7 @@ class MailboxIndex:
         "_log_start",
         "_seen_prefix",
         "account",
+        "arrivals",
         "chunk_refs",
         "claimed",
         "columns",
@@ -103,6 +105,7 @@ class MailboxIndex:
         self.chunk_refs: tuple[ChunkRef, ...] = ()
         self.lists: tuple[FieldList, ...] = ()
         self.drift = 0
+        self.arrivals: Final = Arrivals()
         self._last_uid = 0
         self._log = array("I")
         self._log_start = 0
@@ -148,7 +151,8 @@ class MailboxIndex:
     def size_octets(self) -> int:
         """About the memory this index takes, for the registry's bound."""
         chunked = sum(len(chunk.objects) for chunk in self.chunk_refs) * _OCTETS_PER_CHUNKED
-        return _FIXED_OCTETS + len(self) * OCTETS_PER_MESSAGE + len(self._log) * 4 + chunked
+        small = len(self._log) * 4 + self.arrivals.size_octets
+        return _FIXED_OCTETS + len(self) * OCTETS_PER_MESSAGE + small + chunked
 
     @property
     def uids(self) -> array[int]:
@@ -183,6 +187,8 @@ class MailboxIndex:
     def apply(self, changes: Changes) -> None:
         """Bring the index forward. Changes that it has already do no harm."""
         self._apply(changes, changes.expunged)
+        if changes.traces:
+            self.arrivals.add(changes.traces)
 
     def apply_own(self, change: OwnChange) -> bool:
         """Take over what a transaction of this process has committed, without reading it back; whether that could be.

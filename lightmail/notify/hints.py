@@ -1,7 +1,6 @@
 """Who wants to know that a mailbox changed, in this process.
 
-A hint is no promise: it may be early, late, doubled or lost. Whoever gets one pulls the changes from the store. With it
-come the traces of those that made the change, for the log alone.
+A hint is no promise: it may be early, late, doubled or lost. Whoever gets one pulls the changes from the store.
 """
 
 from __future__ import annotations
@@ -11,7 +10,6 @@ from typing import Any, Final, TypeAlias
 
 from twisted.logger import Logger
 
-from lightmail import traces
 from lightmail.model import MailboxId
 
 Wake: TypeAlias = Callable[[], None]
@@ -25,18 +23,12 @@ log = Logger()
 class Watch:
     """One interest in one mailbox, until `close`."""
 
-    __slots__ = ("_notifier", "_traces", "mailbox", "wake")
+    __slots__ = ("_notifier", "mailbox", "wake")
 
     def __init__(self, notifier: Notifier, mailbox: MailboxId, wake: Wake | None) -> None:
         self._notifier: Notifier | None = notifier
         self.mailbox: Final = mailbox
         self.wake: Final = wake
-        self._traces = ""
-
-    def take_traces(self) -> str:
-        """The traces of what it has been woken for since they were last taken, joined."""
-        taken, self._traces = self._traces, ""
-        return taken
 
     def close(self) -> None:
         """No wakes from now on, not even for a hint that has been given already. Closing twice does nothing."""
@@ -46,17 +38,13 @@ class Watch:
 
 
 class _Watched:
-    """What is known of a watched mailbox: who watches it, and the highest modification sequence heard of.
+    """What is known of a watched mailbox: who watches it, and the highest modification sequence heard of."""
 
-    While a wake is pending, `traces` are those of what it is for.
-    """
-
-    __slots__ = ("modseq", "pending", "traces", "watches")
+    __slots__ = ("modseq", "pending", "watches")
 
     def __init__(self) -> None:
         self.modseq = 0
         self.pending = False
-        self.traces = ""
         self.watches: dict[Watch, None] = {}
 
 
@@ -92,8 +80,6 @@ class Notifier:
         if not watched.pending and any(watch.wake is not None for watch in watched.watches):
             watched.pending = True
             self._reactor.callLater(0, self._wake, watched)
-        if watched.pending:
-            watched.traces = traces.joined((watched.traces, traces.CURRENT.get()))
 
     def latest(self, mailbox: MailboxId) -> int:
         """The highest modification sequence that was hinted at while `mailbox` is watched; 0 for none."""
@@ -106,11 +92,9 @@ class Notifier:
 
     def _wake(self, watched: _Watched) -> None:
         watched.pending = False
-        why, watched.traces = watched.traces, ""
         for watch in list(watched.watches):
             if watch.wake is None or watch not in watched.watches:
                 continue  # closed by a wake before it
-            watch._traces = traces.joined((watch._traces, why)) if watch._traces else why
             try:
                 watch.wake()
             except Exception:

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import reduce
 from operator import or_
 
+from lightmail import traces
 from lightmail.errors import Corruption, LimitReached, NoSuchDestination, NoSuchMailbox, OverQuota
 from lightmail.model import FIRST_KEYWORD_BIT, Account, AccountId, Fate, MailboxId, ObjectId
 from lightmail.operations import quotas
@@ -122,7 +123,9 @@ def transfer_txn(
     if not moving and source != destination:
         del modseqs[source]
     taken = {(mailbox, account): len(live) if mailbox == destination else 0 for mailbox in modseqs}
-    inserts = messages.transfer_statements(source, live, destination, into.uidnext, modseqs[destination], pairs)
+    trace = traces.kept(traces.CURRENT.get())
+    modseq = modseqs[destination]
+    inserts = messages.transfer_statements(source, live, destination, into.uidnext, modseq, pairs, trace)
     objects = sorted({ObjectId(row[3]) for row in opened.found})
     locks = blobs.lock_statements(objects)
     last: list[Statement]

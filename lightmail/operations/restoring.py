@@ -13,6 +13,7 @@ from functools import reduce
 from operator import or_
 from typing import TypeAlias
 
+from lightmail import traces
 from lightmail.errors import Corruption, LimitReached, NoSuchDestination, OverQuota
 from lightmail.model import DELETED, FIRST_KEYWORD_BIT, AccountId, MailboxId, ObjectId
 from lightmail.operations.outcome import Changed, Nothing
@@ -147,13 +148,14 @@ def _rows(cursor: Cursor, account: AccountId, opened: _Opened, sources: Sequence
         box: _keyword_bits(cursor, opened, box, [opened.found[source][1] for source in sources if source[0] == box])
         for box in sorted({source[0] for source in sources})
     }
+    trace = traces.kept(traces.CURRENT.get())
     rows: list[Row] = []
     for uid, source in enumerate(sources, into.uidnext):
         _, flags, octets, internaldate_us, object_ = opened.found[source]
         kept = flags & keyword_table.FIXED_MASK & ~DELETED
         for old, new in bits[source[0]].items():
             kept |= (flags >> old & 1) << new
-        rows.append((account, into.id, uid, into.highest_modseq + 1, object_, kept, internaldate_us, octets))
+        rows.append((account, into.id, uid, into.highest_modseq + 1, object_, kept, internaldate_us, octets, trace))
     return rows
 
 

@@ -207,21 +207,18 @@ class Transactions:
                 _answer(ticket.done.errback, ticket, _as_answer(error, works[0].name))
             return True
         points.reached("committed")
-        self._hint(changed.modseqs, tickets)
+        self._hint(changed.modseqs)
         points.reached("hinted")
         for ticket, value in zip(tickets, changed.value, strict=True):
             _answer(ticket.done.callback, ticket, value)
         return True
 
-    def _hint(self, modseqs: Mapping[MailboxId, int], tickets: list[Ticket]) -> None:
+    def _hint(self, modseqs: Mapping[MailboxId, int]) -> None:
         """Note that mailboxes changed. Whoever wrote finds that noted when it has its answer; others are woken later.
 
-        The traces of those that changed a mailbox are current while it is noted. Never raises: what is committed is
-        answered as committed.
+        Never raises: what is committed is answered as committed.
         """
         for mailbox, modseq in modseqs.items():
-            if len(tickets) > 1:
-                traces.CURRENT.set(traces.joined(each.trace for each in tickets if mailbox in each.mailboxes))
             try:
                 self._notifier.changed(mailbox, modseq)
             except Exception:

@@ -1,0 +1,2 @@
+-- The trace under which a message was brought, for the log of whichever server tells a client of it. NULL: none is known.
+ALTER TABLE messages ADD COLUMN trace BLOB NULL;
