@@ -49,7 +49,8 @@ def _fill_txn(cursor: Cursor, account: Account, mailbox: MailboxId, numbers: Seq
     rendered = [rendering_row(render(io.BytesIO(_TEXT % ((n,) * 5)))) for n in numbers]
     _insert(cursor, INSERT_RENDERING, [(first + at, *each) for at, each in enumerate(rendered)])
     messages = [
-        (account.id, mailbox, n, 2, first + at, n & 1, NOW_US + n * MINUTE_US, 1000) for at, n in enumerate(numbers)
+        (account.id, mailbox, n, 2, first + at, n & 1, NOW_US + n * MINUTE_US, 1000, None)
+        for at, n in enumerate(numbers)
     ]
     _insert(cursor, INSERT, messages)
 
