@@ -52,10 +52,13 @@ def message() -> None:
 @click.option("--since", type=Moment(), help="Arrived then or later: 2026-03-01, 2026-03-01T14:05, or an age: 3d.")
 @click.option("--until", type=Moment(), help="Arrived before that.")
 @click.option("--deleted", is_flag=True, help="Those that can be restored, instead of those that are there.")
+@click.option("--withheld", is_flag=True, help="Those that were withheld for a virus, instead of those that are there.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(address: str, mailbox: str | None, limit: int, as_json: bool, **filters: Any) -> None:
-    """Print messages of ADDRESS, the newest first; with --deleted, those deleted last. Times are UTC."""
+    """Print messages of ADDRESS, the newest first; with --deleted or --withheld, the last that went. Times are UTC."""
+    if filters["deleted"] and filters["withheld"]:
+        raise click.UsageError("Give --deleted or --withheld, not both.")
     actor = console()
     wanted = _wanted(**filters)
 
@@ -78,7 +81,7 @@ def list_(address: str, mailbox: str | None, limit: int, as_json: bool, **filter
     _print(with_rows(work, address), as_json)
 
 
-def _wanted(sender: str, subject: str, since: int | None, until: int | None, deleted: bool) -> Wanted:
+def _wanted(sender: str, subject: str, since: int | None, until: int | None, deleted: bool, withheld: bool) -> Wanted:
     every = Wanted()
     return Wanted(
         sender=sender,
@@ -86,6 +89,7 @@ def _wanted(sender: str, subject: str, since: int | None, until: int | None, del
         since_us=every.since_us if since is None else since,
         until_us=every.until_us if until is None else until,
         deleted=deleted,
+        withheld=withheld,
     )
 
 
@@ -108,6 +112,7 @@ def _document(found: Listed) -> dict[str, Any]:
         "date": moment(found.internaldate_us),
         "flags": list(found.flags),
         "deleted_at": moment(found.deleted_us) if found.deleted_us else None,
+        "withheld": found.withheld,
     }
 
 
@@ -216,7 +221,7 @@ def move(ids: tuple[int, ...], into: str) -> None:
 @_IDS
 @click.option("--into", metavar="MAILBOX", help="Another mailbox of the account than the one it was in.")
 def restore(ids: tuple[int, ...], into: str | None) -> None:
-    """Restore the deleted messages with these IDs; `lightmail undelete` does so for many at once."""
+    """Restore the deleted or withheld messages with these IDs; `lightmail undelete` does so for many deleted ones."""
 
     async def act(rows: Rows, actor: Actor, id_: MessageId) -> Placed:
         box = None if into is None else await _mailbox(rows, actor, id_, into)

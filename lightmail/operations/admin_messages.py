@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from lightmail.errors import Cannot, NoSuchDestination, NoSuchMessage, OverQuota
+from lightmail.errors import Cannot, NoSuchAccount, NoSuchDestination, NoSuchMessage, OverQuota
 from lightmail.model import AccountId, BlobRef, MailboxId, MessageId
 from lightmail.operations import quotas, undelete
 from lightmail.operations.actors import Actor
@@ -99,9 +99,11 @@ async def deleted_of_account(
 ) -> Found:
     """A page of what can be restored of an account, or of one of its mailboxes, deleted or not; deleted last first.
 
+    With `wanted.withheld` that is what was withheld for a virus, which administrators alone see.
+
     Raises NoSuchAccount, Unavailable.
     """
-    wanted = replace(wanted, deleted=True)
+    wanted = replace(wanted, deleted=not wanted.withheld)
     return await tx.database.read(
         "admin messages", _of_account_txn, actor, account, wanted, after, limit, offset, mailbox
     )
@@ -141,7 +143,7 @@ async def move(tx: Transactions, actor: Actor, message: MessageId, destination: 
 
 
 async def restore(tx: Transactions, actor: Actor, message: MessageId, into: MailboxId | None = None) -> Placed:
-    """Bring an expunged message back: to the mailbox it was in, which is made where it is gone, or into another one.
+    """Bring an expunged or withheld message back: to its mailbox, which is made where it is gone, or into another one.
 
     Raises NoSuchMessage (also where somebody else was sooner), NoSuchDestination, Cannot (it is not deleted, or the
     mailbox is another account's), OverQuota, Corruption, Unavailable.
@@ -212,7 +214,7 @@ async def _committed(
 
 def _message_txn(cursor: Cursor, actor: Actor, message: MessageId) -> Whole:
     whole = browsing.message_txn(cursor, message, actor.domain)
-    if whole is None:
+    if whole is None or (whole.message.withheld and not actor.administers(whole.box.owner.domain)):
         raise NoSuchMessage
     return whole
 
@@ -241,7 +243,7 @@ def _of_mailbox_txn(
     limit: int,
     offset: int,
 ) -> Listed:
-    box = box_txn(cursor, actor, mailbox, deleted=wanted.deleted)
+    box = box_txn(cursor, actor, mailbox, deleted=wanted.gone)
     found = browsing.messages_txn(cursor, box.owner.account, mailbox, wanted, after, limit, offset)
     if after is not None or not wanted.everything:
         return Listed(found, None)
@@ -261,7 +263,9 @@ def _of_account_txn(
     mailbox: MailboxId | None = None,
 ) -> Found:
     """`mailbox` goes with `wanted.deleted` alone: the other list of a mailbox does not ask whose it is."""
-    owner_txn(cursor, actor, account)
+    owner = owner_txn(cursor, actor, account)
+    if wanted.withheld and not actor.administers(owner.domain):
+        raise NoSuchAccount
     return browsing.messages_txn(cursor, account, mailbox, wanted, after, limit, offset)
 
 
@@ -287,6 +291,8 @@ def _open_txn(cursor: Cursor, actor: Actor, message: MessageId, what: str) -> Ch
 
 def _delete_txn(cursor: Cursor, actor: Actor, message: MessageId) -> Changed[None]:
     whole = _message_txn(cursor, actor, message)
+    if whole.message.withheld:
+        raise Cannot("The message was withheld: it is in no mailbox.")
     if whole.message.deleted_us:
         raise Cannot("The message is deleted already.")
     box = whole.box

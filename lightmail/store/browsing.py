@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from lightmail.model import FIXED_FLAGS, AccountId, MailboxId, MessageId, ObjectId
+from lightmail.model import FIXED_FLAGS, AccountId, Fate, MailboxId, MessageId, ObjectId
 from lightmail.store import keywords as keyword_table
 from lightmail.store.blobs import shown_fields
 from lightmail.store.cursor import Cursor, Row, Statement
@@ -73,7 +73,8 @@ class Counted:
 class Listed:
     """A message in a list. ``flags`` are names, ``sender`` and ``subject`` its fields, decoded.
 
-    ``mailbox_name`` is that of the mailbox that it is or was in. ``deleted_us`` 0: it is there.
+    ``mailbox_name`` is that of the mailbox that it is or was in. ``deleted_us`` 0: it is there. ``withheld``: it never
+    was there, for a virus was found in it.
     """
 
     id: MessageId
@@ -84,6 +85,7 @@ class Listed:
     internaldate_us: int
     deleted_us: int
     object: ObjectId
+    withheld: bool
     sender: str
     subject: str
     mailbox_name: str
@@ -114,7 +116,7 @@ class Wanted:
 
     `sender` and `subject` are parts of the decoded fields, compared without regard to case. INTERNALDATE is in
     [`since_us`, `until_us`). With `deleted`, those that can be restored, deleted in [`deleted_since_us`,
-    `deleted_until_us`); else those that are there.
+    `deleted_until_us`); with `withheld`, those that were withheld then for a virus; else those that are there.
     """
 
     sender: str = ""
@@ -124,6 +126,12 @@ class Wanted:
     deleted: bool = False
     deleted_since_us: int = 1
     deleted_until_us: int = _EVER_US
+    withheld: bool = False
+
+    @property
+    def gone(self) -> bool:
+        """Whether those are wanted that are not there."""
+        return self.deleted or self.withheld
 
     @property
     def by_text(self) -> bool:
@@ -229,7 +237,7 @@ def _counted(cursor: Cursor, rows: Sequence[Row]) -> list[Counted]:
 
 # --- messages by page ---
 
-_COLUMNS: Final = "m.id, m.uid, m.mailbox, m.flags, m.octets, m.internaldate_us, m.deleted_at, m.object"
+_COLUMNS: Final = "m.id, m.uid, m.mailbox, m.flags, m.octets, m.internaldate_us, m.deleted_at, m.object, m.fate"
 _DATED: Final = " AND m.internaldate_us >= %s AND m.internaldate_us < %s"
 _OF_MAILBOX: Final = (
     f"SELECT {_COLUMNS} FROM messages m WHERE m.mailbox = %s AND m.deleted_at + 0 = 0 AND m.uid < %s{_DATED}"  # noqa: S608
@@ -242,7 +250,7 @@ _OF_ACCOUNT: Final = (
 )
 _DELETED: Final = (
     f"SELECT {_COLUMNS} FROM mailboxes b JOIN messages m ON m.mailbox = b.id JOIN objects o ON o.id = m.object"  # noqa: S608
-    " WHERE b.account = %s AND (%s = 0 OR b.id = %s) AND m.fate = 1 AND o.state = 1"
+    " WHERE b.account = %s AND (%s = 0 OR b.id = %s) AND m.fate = %s AND o.state = 1"
     " AND m.deleted_at + 0 >= %s AND m.deleted_at + 0 < %s"
     f" AND (m.deleted_at + 0 < %s OR (m.deleted_at + 0 = %s AND m.id + 0 < %s)){_DATED}"
     " ORDER BY m.deleted_at + 0 DESC, m.id + 0 DESC LIMIT %s OFFSET %s"
@@ -253,7 +261,8 @@ _BY_ID: Final = "s.id DESC"
 _BY_DELETION: Final = "s.deleted_at DESC, s.id DESC"
 # Of a slice the messages that have the text, and in any case the one that ends it where it is full.
 _TEXT: Final = (
-    "SELECT s.id, s.uid, s.mailbox, s.flags, s.octets, s.internaldate_us, s.deleted_at, s.object, s.place, r.object"  # noqa: S608
+    "SELECT s.id, s.uid, s.mailbox, s.flags, s.octets, s.internaldate_us, s.deleted_at, s.object, s.fate,"  # noqa: S608
+    " s.place, r.object"
     " FROM (SELECT s.*, ROW_NUMBER() OVER (ORDER BY {order}) AS place FROM ({slice}) s) s"
     " LEFT JOIN renderings r ON r.object = s.object"
     " AND (%s = 0 OR INSTR(r.from_text, %s) > 0) AND (%s = 0 OR INSTR(r.subject, %s) > 0)"
@@ -287,9 +296,10 @@ class _Listing:
 def _listing(account: AccountId, mailbox: MailboxId | None, wanted: Wanted, after: Place | None) -> _Listing:
     deleted_us, key = after or _FIRST
     dated = (wanted.since_us, wanted.until_us)
-    if wanted.deleted:
+    if wanted.gone:
         between = (wanted.deleted_since_us, wanted.deleted_until_us)
-        which = (account, int(mailbox is not None), mailbox or 0)
+        fate = Fate.WITHHELD if wanted.withheld else Fate.EXPUNGED
+        which = (account, int(mailbox is not None), mailbox or 0, fate.value)
         return _Listing(_DELETED, (*which, *between, deleted_us, deleted_us, key, *dated), _BY_DELETION)
     if mailbox is None:
         return _Listing(_OF_ACCOUNT, (account, key, *dated), _BY_ID)
@@ -313,11 +323,11 @@ def messages_txn(
     listing = _listing(account, mailbox, wanted, after)
     cursor.execute(*(listing.text(wanted, limit + 1) if wanted.by_text else listing.page(limit + 1, offset)))
     rows = list(cursor.fetchall())
-    shown = [row[:8] for row in rows[:limit] if not wanted.by_text or row[9] is not None]
+    shown = [row[:9] for row in rows[:limit] if not wanted.by_text or row[10] is not None]
     end = None
     if len(rows) > limit:
         end = listing.place(rows[limit - 1])
-    elif wanted.by_text and rows and rows[-1][8] == SLICE:
+    elif wanted.by_text and rows and rows[-1][9] == SLICE:
         end = listing.place(rows[-1])
     return Found(_listed(cursor, shown), end)
 
@@ -337,6 +347,7 @@ _SHOWN: Final = (
     " FROM renderings WHERE object IN ({list})"
 )
 _TITLES: Final = "SELECT id, name FROM mailboxes WHERE id IN ({list})"
+_NO_TEXTS: Final = ("", "")
 _KEYWORDS: Final = "SELECT mailbox, flag_bit, name FROM keywords WHERE mailbox IN ({list})"
 
 
@@ -359,13 +370,20 @@ def _listed(cursor: Cursor, rows: Sequence[Row]) -> list[Listed]:
         keywords.setdefault(mailbox, []).append((bit, name))
     return [
         Listed(
-            MessageId(row[0]),
-            row[1],
-            MailboxId(row[2]),
-            flag_names(row[3], keywords.get(row[2], [])),
-            *(*row[4:8], *shown.get(row[7], ("", "")), called.get(row[2], "")),
+            id=MessageId(id_),
+            uid=uid,
+            mailbox=MailboxId(mailbox),
+            flags=flag_names(flags, keywords.get(mailbox, [])),
+            octets=octets,
+            internaldate_us=internaldate_us,
+            deleted_us=deleted_us,
+            object=ObjectId(object_),
+            withheld=fate == Fate.WITHHELD.value,
+            sender=shown.get(object_, _NO_TEXTS)[0],
+            subject=shown.get(object_, _NO_TEXTS)[1],
+            mailbox_name=called.get(mailbox, ""),
         )
-        for row in rows
+        for id_, uid, mailbox, flags, octets, internaldate_us, deleted_us, object_, fate in rows
     ]
 
 
@@ -389,7 +407,7 @@ def flag_names(flags: int, keywords: keyword_table.Keywords) -> tuple[str, ...]:
 _MESSAGE: Final = (
     f"SELECT {_COLUMNS}, m.saved_us, {_BOX_COLUMNS} FROM messages m JOIN mailboxes b ON b.id = m.mailbox"  # noqa: S608
     " JOIN accounts a ON a.id = m.account AND a.deleted_at = 0"
-    " WHERE m.id = %s AND m.object IS NOT NULL AND (m.deleted_at = 0 OR m.fate = 1)"
+    " WHERE m.id = %s AND m.object IS NOT NULL AND (m.deleted_at = 0 OR m.fate IN (1, 4))"
     " AND (%s IS NULL OR a.domain = %s)"
 )
 
@@ -413,8 +431,8 @@ def message_txn(cursor: Cursor, message: MessageId, domain: int | None = None) -
     row = cursor.fetchone()
     if row is None:
         return None
-    (listed,) = _listed(cursor, [row[:8]])
-    return Whole(listed, _box(row[9:]), row[8])
+    (listed,) = _listed(cursor, [row[:9]])
+    return Whole(listed, _box(row[10:]), row[9])
 
 
 def details_txn(cursor: Cursor, object_: ObjectId) -> Details:

@@ -129,7 +129,7 @@ _UNFATED: Final = (
 )
 _FATED: Final = (
     "UPDATE messages SET fate = 1 WHERE mailbox = %s AND deleted_at + 0 <> 0"
-    " AND (fate IS NULL OR fate NOT IN (1, 2, 3)) AND {uids}"
+    " AND (fate IS NULL OR fate NOT IN (1, 2, 3, 4)) AND {uids}"
 )
 _BITS: Final = "SELECT flag_bit FROM keywords WHERE mailbox = %s"
 _CLEAR: Final = (
@@ -170,7 +170,7 @@ def _each(cursor: Cursor, sql: str, params: tuple[Any, ...], uids: Sequence[int]
 _MOVED: Final = "SELECT object, fate FROM messages WHERE mailbox = %s AND uid = %s AND deleted_at + 0 <> 0 FOR UPDATE"
 _OTHERS: Final = (
     "SELECT 1 FROM messages WHERE object = %s AND NOT (mailbox = %s AND uid = %s)"
-    " AND (deleted_at = 0 OR fate = 1) LIMIT 1"
+    " AND (deleted_at = 0 OR fate IN (1, 4)) LIMIT 1"
 )
 _FORGO: Final = "UPDATE messages SET object = NULL WHERE mailbox = %s AND uid = %s"
 _EXPUNGED: Final = "UPDATE messages SET fate = 1 WHERE mailbox = %s AND uid = %s"

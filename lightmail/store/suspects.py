@@ -164,11 +164,11 @@ MESSAGES: Final = Survey(
         "modseq-above-mailbox": "m.modseq > b.highest_modseq",
         "message-without-object": "m.deleted_at = 0 AND o.id IS NULL",
         "tombstone-without-object": "m.deleted_at <> 0 AND m.object IS NOT NULL AND o.id IS NULL",
-        "object-not-live": "o.state <> 1 AND (m.deleted_at = 0 OR m.fate = 1)",
+        "object-not-live": "o.state <> 1 AND (m.deleted_at = 0 OR m.fate IN (1, 4))",
         "octets-differ": "m.deleted_at = 0 AND m.octets <> o.octets",
         "fate-impossible": (
             "(m.deleted_at = 0 AND m.fate IS NOT NULL)"
-            " OR (m.deleted_at <> 0 AND (m.fate IS NULL OR m.fate NOT IN (1, 2, 3)))"
+            " OR (m.deleted_at <> 0 AND (m.fate IS NULL OR m.fate NOT IN (1, 2, 3, 4)))"
         ),
         "moved-with-object": "m.deleted_at <> 0 AND m.fate IN (2, 3) AND m.object IS NOT NULL",
         "flag-without-name": (

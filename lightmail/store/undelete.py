@@ -208,9 +208,10 @@ def modseqs_statement(mailboxes: Collection[MailboxId]) -> Statement:
     return with_list(_MODSEQS, len(ids)), ids
 
 
+# By UID, which whoever asks has from a list that says what he may restore: what was withheld stands in none of owners'.
 _EXPUNGED: Final = (
     "SELECT uid, flags, octets, internaldate_us, object FROM messages"
-    " WHERE mailbox = %s AND deleted_at > 0 AND fate = 1 AND object IS NOT NULL AND {uids}"
+    " WHERE mailbox = %s AND deleted_at > 0 AND fate IN (1, 4) AND object IS NOT NULL AND {uids}"
 )
 
 
@@ -224,12 +225,12 @@ def expunged_statements(mailbox: MailboxId, uids: Sequence[int]) -> list[Stateme
 
 _RETIRE: Final = (
     "UPDATE messages SET fate = 3, object = NULL, modseq = (SELECT highest_modseq FROM mailboxes WHERE id = %s)"
-    " WHERE mailbox = %s AND deleted_at > 0 AND fate = 1 AND object IS NOT NULL AND {uids}"
+    " WHERE mailbox = %s AND deleted_at > 0 AND fate IN (1, 4) AND object IS NOT NULL AND {uids}"
 )
 
 
 def retire_statements(mailbox: MailboxId, uids: Sequence[int]) -> list[Statement]:
-    """The statements that make expunged messages RESTORED ones, at the mailbox's MODSEQ as it is now."""
+    """The statements that make expunged and withheld messages RESTORED ones, at the mailbox's MODSEQ as it is now."""
     return [(with_uids(_RETIRE, condition), (mailbox, mailbox, *params)) for condition, params in uid_conditions(uids)]
 
 

@@ -295,7 +295,7 @@ class Rebuilding:
         journalled = self._rows.execute(
             "SELECT m.uid, m.modseq, o.id, m.flags, m.internaldate_us, m.saved_us, m.octets, m.deleted_at, m.fate"
             " FROM message m LEFT JOIN object o USING (object_key)"
-            " WHERE m.mailbox = ? AND (m.deleted_at = 0 OR m.fate = 1) ORDER BY m.uid",
+            " WHERE m.mailbox = ? AND (m.deleted_at = 0 OR m.fate IN (1, 4)) ORDER BY m.uid",
             (box.number,),
         )
         for row in journalled:

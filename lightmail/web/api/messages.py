@@ -40,7 +40,8 @@ _LISTED: Final = {
     "size": Integer(about="In octets."),
     "date": Moment(about="When it arrived: its INTERNALDATE."),
     "flags": ListOf(Text(255), about="Its IMAP flags and keywords."),
-    "deleted_at": Nullable(Moment(), about="When it was deleted; null: it is there."),
+    "deleted_at": Nullable(Moment(), about="When it was deleted or withheld; null: it is there."),
+    "withheld": Boolean(about="Whether a virus was found in it when it came: it never was in its mailbox."),
 }
 MESSAGE: Final = Object(_LISTED, name="Message")
 _PART: Final = Object(
@@ -82,8 +83,11 @@ _FILTERS: Final = (
     Query("since", Moment(about="Those whose `date` is then or later.")),
     Query("until", Moment(about="Those whose `date` is before that.")),
     Query("deleted", Boolean(about="Those that can be restored, deleted last first, instead of those that are there.")),
-    Query("deleted_since", Moment(about="With `deleted`: those that were deleted then or later.")),
-    Query("deleted_until", Moment(about="With `deleted`: those that were deleted before that.")),
+    Query("deleted_since", Moment(about="With `deleted` or `withheld`: those that were it then or later.")),
+    Query("deleted_until", Moment(about="With `deleted` or `withheld`: those that were it before that.")),
+    Query(
+        "withheld", Boolean(about="Those that a virus was found in, the last first, instead of those that are there.")
+    ),
 )
 
 
@@ -188,9 +192,16 @@ def _wanted(call: Call) -> Wanted:
     """The filters of a list. Raises InvalidField."""
     query = call.query
     for name in ("deleted_since", "deleted_until"):
-        if query[name] is not None and not query["deleted"]:
-            raise InvalidField(name, "It needs deleted=true.")
-    wanted = Wanted(sender=query["sender"] or "", subject=query["subject"] or "", deleted=bool(query["deleted"]))
+        if query[name] is not None and not (query["deleted"] or query["withheld"]):
+            raise InvalidField(name, "It needs deleted=true or withheld=true.")
+    if query["deleted"] and query["withheld"]:
+        raise InvalidField("withheld", "It cannot be given with deleted=true.")
+    wanted = Wanted(
+        sender=query["sender"] or "",
+        subject=query["subject"] or "",
+        deleted=bool(query["deleted"]),
+        withheld=bool(query["withheld"]),
+    )
     if call.page.offset and wanted.by_text:
         raise InvalidField("offset", "It cannot be given with sender or subject; use the cursor.")
     times: dict[str, Any] = {f"{name}_us": query[name] for name in _TIMES if query[name] is not None}
@@ -213,6 +224,7 @@ def _document(message: Listed) -> dict[str, Any]:
         "date": moment_text(message.internaldate_us),
         "flags": list(message.flags),
         "deleted_at": optional_moment(message.deleted_us),
+        "withheld": message.withheld,
     }
 
 
@@ -311,7 +323,7 @@ ENDPOINTS: Final = (
         "POST",
         f"{_ONE}/restore",
         Scope.MESSAGES_WRITE,
-        "Restore a deleted message",
+        "Restore a deleted or withheld message",
         restore,
         body=RESTORATION,
         answer=PLACED,

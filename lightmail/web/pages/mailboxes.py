@@ -1,16 +1,18 @@
-"""The mailboxes of an account, and the messages in them."""
+"""The mailboxes of an account, the messages in them, and those that were withheld from them."""
 
 from __future__ import annotations
 
-from typing import Final
+from dataclasses import replace
+from typing import Any, Final
 
+from lightmail.config import GarbageConfig
 from lightmail.errors import NoSuchMailbox
 from lightmail.operations import admin_mailboxes, admin_messages
 from lightmail.operations.admin_messages import Listed
 from lightmail.store.browsing import Place
 from lightmail.web.pages import fields, finding, lists, located
 from lightmail.web.pages.fields import Trouble, WrongField
-from lightmail.web.pages.subjects import OF_ADMINISTRATORS, subject
+from lightmail.web.pages.subjects import OF_ADMINISTRATORS, Subject, subject
 from lightmail.web.pages.views import Access, Answer, Html, View, Visit
 
 _FIELDS: Final = ("sender", "subject", "since", "until")
@@ -50,25 +52,42 @@ async def of_mailbox(visit: Visit) -> Answer:
 async def of_account(visit: Visit) -> Answer:
     """The messages of an account in all its mailboxes, the newest first."""
     about = await subject(visit)
-    path, query, trouble = f"{about.base}/messages", finding.words(visit, *_FIELDS), Trouble()
+    return await _searched(visit, about, "messages", "messages.html", {})
+
+
+async def withheld(visit: Visit) -> Answer:
+    """The messages of an account that were withheld for a virus, the last first."""
+    about = await subject(visit)
+    config = visit.services.config
+    days = (config.garbage or GarbageConfig()).undelete_days
+    about_scans = {"undelete_days": days, "scanning": config.clamav.enabled}
+    return await _searched(visit, about, "withheld", "withheld.html", about_scans, withheld=True)
+
+
+async def _searched(
+    visit: Visit, about: Subject, page: str, template: str, values: dict[str, Any], *, withheld: bool = False
+) -> Answer:
+    """A list of messages from all mailboxes of an account, narrowed by what is looked for."""
+    path, query, trouble = f"{about.base}/{page}", finding.words(visit, *_FIELDS), Trouble()
     try:
-        wanted = finding.wanted(query)
+        wanted = replace(finding.wanted(query), withheld=withheld)
     except WrongField as error:
         found, trouble = finding.nothing(), fields.trouble(error)
     else:
 
         async def ask(after: Place | None, limit: int, offset: int) -> Listed:
             tx = visit.services.transactions
-            page = await admin_messages.of_account(tx, about.actor, about.profile.id, wanted, after, limit, offset)
-            return Listed(page, None)
+            some = await admin_messages.of_account(tx, about.actor, about.profile.id, wanted, after, limit, offset)
+            return Listed(some, None)
 
         found = await finding.results(visit, path, query, wanted.by_text, ask)
-    values = {"about": about, "path_of_list": path, "query": query, "found": found, "trouble": trouble}
-    return Html("messages.html", values, trouble.status)
+    values |= {"about": about, "path_of_list": path, "query": query, "found": found, "trouble": trouble}
+    return Html(template, values, trouble.status)
 
 
 VIEWS: Final = (
     View("GET", f"{OF_ADMINISTRATORS}/mailboxes", Access.ADMINISTRATOR, show),
     View("GET", f"{OF_ADMINISTRATORS}/messages", Access.ADMINISTRATOR, of_account),
+    View("GET", f"{OF_ADMINISTRATORS}/withheld", Access.ADMINISTRATOR, withheld),
     View("GET", "/web/mailboxes/{id}", Access.ADMINISTRATOR, of_mailbox),
 )

@@ -45,11 +45,13 @@ _HTML: Final = b"text/html"
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Header fields with their names, those that people look at, and the whole block, decoded."""
+    """Header fields with their names, those that people look at, and the whole block, decoded. ``virus`` is what the
+    first field on it says, which is ours in a message that was withheld."""
 
     fields: Sequence[tuple[str, str]]
     whole: str
     truncated: bool
+    virus: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +91,12 @@ def header(packed: bytes, offsets: bytes) -> Header:
     try:
         block = unpacked_header(packed)
         found = [(title, decoded_field(block, offsets, name)) for name, title in _FIELDS]
+        virus = (decoded_field(block, offsets, b"x-virus-status") or "").partition("\n")[0]
     except (zstandard.ZstdError, struct.error, IndexError):
         return Header((), "", False)
     shown = [(title, line(text, _FIELD_CHARACTERS)) for title, text in found if text]
     whole = decoded_header(block[:_HEADER_OCTETS])
-    return Header(shown, lines(whole, _HEADER_OCTETS), len(block) > _HEADER_OCTETS)
+    return Header(shown, lines(whole, _HEADER_OCTETS), len(block) > _HEADER_OCTETS, line(virus, _FIELD_CHARACTERS))
 
 
 async def parts(services: ApiServices, ref: BlobRef, packed: bytes) -> Parts:
