@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import shutil
+from collections.abc import Mapping
 from typing import Any, Final
 
 from selenium import webdriver
@@ -16,6 +17,16 @@ from selenium.webdriver.remote.webelement import WebElement
 from tests.web.screens import DESKTOP, Screen
 
 _HEIGHT: Final = 900
+# What it draws at once.
+_MOST_PIXELS: Final = 16_000
+_FILL_IN: Final = """
+const form = document.querySelector(`form[action="${arguments[0]}"]`);
+form.noValidate = true;
+for (const [name, value] of Object.entries(arguments[1])) {
+  const field = form.elements[name];
+  if (field.type === "checkbox") field.checked = true; else field.value = value;
+}
+"""
 _OPTIONS: Final = (
     "--headless=new",
     "--disable-gpu",
@@ -84,11 +95,24 @@ class Chromium:
         """Run no scripts of pages from now on, or run them again; those of tests run always."""
         self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": without})
 
+    def become(self, address: str, cookies: Mapping[str, str]) -> None:
+        """Be signed in, at the server whose page is at `address`, as whoever has these cookies."""
+        self.go(address)
+        self.driver.delete_all_cookies()
+        for name, value in cookies.items():
+            self.driver.add_cookie({"name": name, "value": value, "path": "/"})
+        self.said()
+
+    def send(self, action: str, values: Mapping[str, str]) -> None:
+        """Fill in the form that goes to `action`, and press its button, whatever the browser thinks of the values."""
+        self.run(_FILL_IN, action, dict(values))
+        self.click(f"(//form[@action='{action}']//button[not(@type) and not(@formaction)])[last()]")
+
     def picture(self, file: str) -> None:
-        """Write a picture of the whole page."""
+        """Write a picture of the whole page, however long it is."""
         self.driver.execute_cdp_cmd("Page.enable", {})
         size = self.driver.execute_cdp_cmd("Page.getLayoutMetrics", {})["cssContentSize"]
-        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], 4000), "scale": 1}
+        clip = {"x": 0, "y": 0, "width": size["width"], "height": min(size["height"], _MOST_PIXELS), "scale": 1}
         asked = {"format": "png", "captureBeyondViewport": True, "clip": clip}
         data = self.driver.execute_cdp_cmd("Page.captureScreenshot", asked)["data"]
         with open(file, "wb") as out:

@@ -36,11 +36,7 @@ def look_at_all(
     if who != "server":  # the rest was seen as the server's administrator
         pages = [seen for seen in pages if seen.view.access is Access.SIGNED_IN]
     base = f"http://127.0.0.1:{world.api.port}"
-    browser.go(f"{base}/web/sign-in")
-    browser.driver.delete_all_cookies()
-    for name, value in light.cookies.items():
-        browser.driver.add_cookie({"name": name, "value": value, "path": "/"})
-    browser.said()
+    browser.become(f"{base}/web/sign-in", light.cookies)
     wrong = []
     for seen in pages:
         browser.go(base + seen.path)
