@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from twisted.internet.task import Clock
 
-from lightmail.config import S3Config, StorageConfig
+from lightmail.config import StorageConfig
 from lightmail.errors import MailError, NoSuchMailbox, Unavailable
 from lightmail.jobs.garbage.collector import Pass
 from lightmail.jobs.garbage.rows import RowSteps
@@ -35,6 +35,7 @@ from lightmail.store.undelete import Filters
 from tests.support.actors import OPERATOR
 from tests.support.garbagekit import DAY_US, Yard, open_yard
 from tests.support.reactor import call, run
+from tests.support.seaweedfs import s3_config
 from tests.support.storekit import BACKENDS, NOW_US, Store, fresh_config, open_store, together
 
 NONE: tuple[bytes, ...] = ()
@@ -680,14 +681,7 @@ def test_whatever_happens_what_a_row_refers_to_is_there(store: Store) -> None:
 def test_objects_go_from_any_store(driver: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
     s3 = None
     if driver == "s3":
-        server = request.getfixturevalue("s3_server")
-        s3 = S3Config(
-            endpoint=server.endpoint,
-            bucket=server.bucket,
-            access_key=server.access_key,
-            secret_key=server.secret_key,
-            prefix=f"garbage-{tmp_path.name}",
-        )
+        s3 = s3_config(request.getfixturevalue("s3_server"), f"garbage-{tmp_path.name}")
     objects = open_objects(StorageConfig(driver=driver, path=str(tmp_path / "objects")), s3)
     objects.check()
     with fresh_config("sqlite", tmp_path) as config, open_store(config) as store, open_yard(store, objects) as yard:

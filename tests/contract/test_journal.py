@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from lightmail.config import S3Config, StorageConfig
+from lightmail.config import StorageConfig
 from lightmail.errors import StartupError
 from lightmail.jobs.epochs import KEY, decode
 from lightmail.jobs.journal.segments import number_of
@@ -26,7 +26,7 @@ from lightmail.store.accounts import by_address_txn
 from tests.support.actors import OPERATOR
 from tests.support.journalkit import Mailroom, open_mailroom
 from tests.support.reactor import run
-from tests.support.seaweedfs import SeaweedFS
+from tests.support.seaweedfs import SeaweedFS, s3_config
 from tests.support.storekit import BACKENDS
 
 
@@ -146,13 +146,7 @@ class Life:
 @pytest.fixture
 def far_room(s3_server: SeaweedFS, tmp_path: Path) -> Iterator[Mailroom]:
     """A mailroom as in production: MariaDB, and objects in an S3 server."""
-    s3 = S3Config(
-        endpoint=s3_server.endpoint,
-        bucket=s3_server.bucket,
-        access_key=s3_server.access_key,
-        secret_key=s3_server.secret_key,
-        prefix=f"journal-{os.urandom(6).hex()}",
-    )
+    s3 = s3_config(s3_server, f"journal-{os.urandom(6).hex()}")
     with open_mailroom("mariadb", tmp_path, open_store(StorageConfig(driver="s3"), s3)) as opened:
         yield opened
 

@@ -28,8 +28,8 @@ from lightmail.objects.keys import born_us
 from lightmail.objects.spool import Spools
 from lightmail.objects.writers import Writers, open_writers
 from lightmail.threads import BoundedPool
-from tests.contract.test_objects_stores import s3_config
 from tests.support.reactor import call, run
+from tests.support.seaweedfs import s3_config
 from tests.support.writers import started
 
 ACCOUNT = bytes(range(16))

@@ -8,19 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from lightmail.config import S3Config, StorageConfig
+from lightmail.config import StorageConfig
 from lightmail.objects.backends import ObjectMissing, ObjectStore, open_store
-from tests.support.seaweedfs import SeaweedFS
-
-
-def s3_config(server: SeaweedFS, prefix: str = "") -> S3Config:
-    return S3Config(
-        endpoint=server.endpoint,
-        bucket=server.bucket,
-        access_key=server.access_key,
-        secret_key=server.secret_key,
-        prefix=prefix,
-    )
+from tests.support.seaweedfs import s3_config
 
 
 @pytest.fixture(params=["memory", "directory", pytest.param("s3", marks=pytest.mark.s3)])

@@ -25,9 +25,8 @@ from lightmail.objects.blobs import Blobs
 from lightmail.objects.cloud import CloudStore, Deadlines, endpoint_url, s3_store
 from lightmail.objects.directory import DirectoryStore
 from lightmail.threads import BoundedPool
-from tests.contract.test_objects_stores import s3_config
 from tests.support.reactor import call, run
-from tests.support.seaweedfs import SeaweedFS
+from tests.support.seaweedfs import SeaweedFS, s3_config
 
 SHORT = Deadlines(connect_seconds=0.3, read_seconds=0.4, request_seconds=1, retries=1, retry_seconds=0.5)
 CALLS: list[Callable[[ObjectStore], object]] = [

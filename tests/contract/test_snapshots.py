@@ -27,10 +27,10 @@ from lightmail.operations.purge import purge_messages
 from lightmail.store import epochs as stored_epochs
 from lightmail.store import progress
 from lightmail.store.collection import clock_txn
-from tests.contract.test_objects_stores import s3_config
 from tests.support.actors import OPERATOR
 from tests.support.garbagekit import Yard, open_yard
 from tests.support.reactor import call, run
+from tests.support.seaweedfs import s3_config
 from tests.support.snapshotkit import Process, Site, facts, lookups, open_site
 from tests.support.storekit import BACKENDS, Store, fresh_config, open_store
 from tests.support.verifying import findings

@@ -22,8 +22,8 @@ from lightmail.objects.header import ObjectHeader
 from lightmail.objects.keys import new_key
 from lightmail.operations import collect
 from lightmail.store import blobs
-from tests.contract.test_objects_stores import s3_config
 from tests.support.reactor import run
+from tests.support.seaweedfs import s3_config
 from tests.support.storekit import NOW_US, fresh_config, open_store
 from tests.support.verifying import findings
 from tests.support.verifykit import House, noise, open_house

@@ -14,6 +14,7 @@ from urllib.parse import urlencode
 
 from twisted.internet import reactor as installed_reactor
 
+from lightmail.app.ready import readiness as ready
 from lightmail.auth.login import Authenticator
 from lightmail.config import ApiConfig, Config, StorageConfig
 from lightmail.objects.backends import open_store as open_objects
@@ -127,9 +128,13 @@ def serve_api(
     pages: bool = False,
     **changes: Any,
 ) -> Iterator[Api]:
-    """The API on a store, its objects in memory, with the web's pages if `pages`; `changes` are fields of `Config`."""
+    """The API on a store, with the web's pages if `pages`; `changes` are fields of `Config`.
+
+    Its objects are in memory where `storage` says nothing else. It is ready where the stores answer, or as `readiness`
+    has it.
+    """
     config = Config(**{"storage": StorageConfig(driver="memory"), "api": ApiConfig(token=TOKEN), **changes})
-    api = Api(_services(store, config, readiness or Readiness({}, reactor)), store)
+    api = Api(_services(store, config, readiness), store)
     api.pools = [api.services.pool, api.services.hashing]
     for pool in api.pools:
         call(pool.start)
@@ -146,8 +151,8 @@ def serve_api(
         run(_stop(listener, api.pools))
 
 
-def _services(store: Store, config: Config, readiness: Readiness) -> ApiServices:
-    objects = open_objects(config.storage, None)
+def _services(store: Store, config: Config, readiness: Readiness | None) -> ApiServices:
+    objects = open_objects(config.storage, config.s3)
     pool, hashing = (BoundedPool(name, 4, 100, reactor=reactor) for name in ("objects", "passwords"))
 
     return ApiServices(
@@ -163,7 +168,7 @@ def _services(store: Store, config: Config, readiness: Readiness) -> ApiServices
             hashing,
             reactor=reactor,
         ),
-        readiness=readiness,
+        readiness=readiness or ready(store.database, objects, pool, reactor),
         figures=Figures(store.database, reactor),
         desk=Desk(os.urandom(16)),
         receiver=Receiver(config.webhook, reactor),

@@ -22,6 +22,8 @@ import obstore
 import pytest
 from obstore.store import S3Store
 
+from lightmail.config import S3Config
+
 READY_SECONDS = 60
 
 
@@ -169,6 +171,17 @@ class SeaweedFS:
         for port in self.ports:  # it has no option for where these are, and leaves them behind
             for path in Path("/tmp").glob(f"seaweedfs-*-grpc-{port}.sock"):
                 path.unlink(missing_ok=True)
+
+
+def s3_config(server: SeaweedFS, prefix: str = "") -> S3Config:
+    """The [s3] section for a server; all keys below `prefix`."""
+    return S3Config(
+        endpoint=server.endpoint,
+        bucket=server.bucket,
+        access_key=server.access_key,
+        secret_key=server.secret_key,
+        prefix=prefix,
+    )
 
 
 @pytest.fixture(scope="session")

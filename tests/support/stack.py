@@ -95,6 +95,7 @@ def open_stack(
     kind: str,
     s3: SeaweedFS | None = None,
     *,
+    domains: Sequence[str] = ("example.org",),
     users: Sequence[str] = ("ada@example.org", "bob@example.org"),
     sections: Mapping[str, Mapping[str, object]] | None = None,
     rows: mariadb.Server | None = None,
@@ -114,7 +115,8 @@ def open_stack(
         made = Stack(MailServer(directory, settings), **behind)
         stack.callback(made.server.kill)
         made.server.cli("migrate")
-        made.server.cli("domain", "add", "example.org")
+        for domain in domains:
+            made.server.cli("domain", "add", domain)
         for user in users:
             made.server.account(user)
         yield made

@@ -33,6 +33,10 @@ GUESSED = (
 )
 # What is kept of being there, and of having asked.
 _NOTED = {"audit_log", "web_sessions", "sqlite_sequence"}
+_TABLES = {
+    "sqlite": "SELECT name FROM sqlite_master WHERE type = 'table'",
+    "mysql": "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()",
+}
 
 
 @pytest.fixture(scope="module")
@@ -123,9 +127,10 @@ def filled(form: Form) -> dict[str, str]:
 
 def rows(world: World) -> dict[str, Sequence[tuple[Any, ...]]]:
     store = world.api.store
-    names = [row[0] for row in store.rows("SELECT name FROM sqlite_master WHERE type = 'table'")]
+    names = [row[0] for row in store.rows(_TABLES[store.database.dialect])]
     texts = [name.decode() if isinstance(name, bytes) else name for name in names]
-    return {name: store.rows(f"SELECT * FROM {name}") for name in texts if name not in _NOTED}  # noqa: S608
+    # A server gives them in whatever order it reads them in.
+    return {name: sorted(store.rows(f"SELECT * FROM {name}"), key=repr) for name in texts if name not in _NOTED}  # noqa: S608
 
 
 @pytest.mark.parametrize("id", GUESSED)

@@ -11,6 +11,7 @@ from lightmail.operations import jobs
 from lightmail.store.jobs import DONE
 from tests.support.actors import OPERATOR
 from tests.support.reactor import run
+from tests.support.seaweedfs import SeaweedFS
 from tests.web.chromium import Chromium
 from tests.web.screens import DESKTOP
 from tests.web.worlds import World, inhabited
@@ -19,9 +20,9 @@ _PROCESS = b"p" * 16
 
 
 @pytest.fixture(scope="module")
-def busy(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+def busy(s3: SeaweedFS | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     """A world whose jobs nobody runs but the test."""
-    with inhabited(tmp_path_factory.mktemp("busy")) as made:
+    with inhabited(tmp_path_factory.mktemp("busy"), s3) as made:
         yield made
 
 

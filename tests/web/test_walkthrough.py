@@ -4,17 +4,17 @@ was deleted, and whether the server is healthy."""
 from __future__ import annotations
 
 import imaplib
-import shutil
 import smtplib
 import ssl
-import tempfile
 from collections.abc import Iterator
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from tests.integration.servers import HOST, MailServer
+from tests.support import mariadb
+from tests.support.seaweedfs import SeaweedFS
+from tests.support.stack import EMBEDDED, MARIADB_S3, open_stack
 from tests.web import firefox
 from tests.web.chromium import Chromium
 from tests.web.firefox import Firefox
@@ -26,16 +26,16 @@ MESSAGE = b"From: Greta <greta@example.net>\r\nTo: ada@%b\r\nSubject: Holiday pi
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[MailServer]:
+def server(s3: SeaweedFS | None) -> Iterator[MailServer]:
     """A server as it is after the installation, with the first administrator."""
-    directory = Path(tempfile.mkdtemp(prefix="lm-"))
-    running = MailServer(directory)
-    running.cli("migrate")
-    running.cli("admin", "add", "root", "--password-stdin", stdin=PASSWORD + "\n")
-    running.start()
-    yield running
-    status, log = running.stop(), running.log()
-    shutil.rmtree(directory, ignore_errors=True)
+    if s3 is not None and not mariadb.available():
+        pytest.skip("no MariaDB: install Debian's mariadb-server")
+    with open_stack(EMBEDDED if s3 is None else MARIADB_S3, s3, domains=(), users=()) as stack:
+        running = stack.server
+        running.cli("admin", "add", "root", "--password-stdin", stdin=PASSWORD + "\n")
+        running.start()
+        yield running
+        status, log = running.stop(), running.log()
     assert status == 0
     assert "Traceback" not in log, log[-5000:]
 

@@ -11,16 +11,16 @@ from typing import Final
 
 import bcrypt
 
-from lightmail.config import ApiConfig
+from lightmail.config import ApiConfig, StorageConfig
 from lightmail.config.sections import ImapConfig, Pop3Config, SystemConfig
 from lightmail.operations import administrators, samples
 from lightmail.store.samples import MINUTE, Sample
-from lightmail.web.readiness import Readiness
 from tests.support.actors import OPERATOR
-from tests.support.apikit import TOKEN, Api, reactor, serve_api
+from tests.support.apikit import TOKEN, Api, serve_api
 from tests.support.apiworld import Realm, put_message, settle
 from tests.support.browser import Browser, Page
 from tests.support.reactor import run
+from tests.support.seaweedfs import SeaweedFS, s3_config
 from tests.support.storekit import Store, fresh_config, open_store
 
 PASSWORD: Final = "correct horse battery"
@@ -56,11 +56,12 @@ class World:
 
 
 @contextmanager
-def inhabited(directory: Path) -> Iterator[World]:
-    """The world, on SQLite, its objects in memory."""
+def inhabited(directory: Path, s3: SeaweedFS | None = None) -> Iterator[World]:
+    """The world: on SQLite, its objects in memory, or with an S3 server on MariaDB and that."""
     (directory / "files").mkdir()
+    stored = {"storage": StorageConfig(driver="s3"), "s3": s3_config(s3, f"web-{directory.name}")} if s3 else {}
     with (
-        fresh_config("sqlite", directory) as config,
+        fresh_config("mariadb" if s3 else "sqlite", directory) as config,
         open_store(config) as store,
         serve_api(
             store,
@@ -69,7 +70,7 @@ def inhabited(directory: Path) -> Iterator[World]:
             imap=ImapConfig(),
             pop3=Pop3Config(),
             system=SystemConfig(hostname="mail.example.org"),
-            readiness=Readiness({"database": store.database.check, "objects": _nothing}, reactor),
+            **stored,
         ) as api,
     ):
         ours, others = settle(api, "ours"), settle(api, "others")
@@ -77,10 +78,6 @@ def inhabited(directory: Path) -> Iterator[World]:
         _write_samples(store)
         store.execute("UPDATE accounts SET password_hash = %s, quota_octets = %s", _HASH.encode(), 1 << 30)
         yield World(api, ours, others, _people(api, ours, others))
-
-
-async def _nothing() -> None:
-    pass
 
 
 def _write_samples(store: Store) -> None:
