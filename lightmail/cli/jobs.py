@@ -13,10 +13,13 @@ from twisted.internet.task import deferLater
 from lightmail.app import Rows
 from lightmail.cli.common import account_id, config_option, configuration, console, table, with_rows
 from lightmail.cli.gc import moment
+from lightmail.cli.undelete import choosing, chosen
 from lightmail.operations import jobs as operations
+from lightmail.operations import undelete_choice
 from lightmail.operations.actors import Actor
 from lightmail.operations.jobpaths import below, existing
 from lightmail.store.jobs import DONE, QUEUED, STATES, Job
+from lightmail.store.undelete import Filters
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -88,6 +91,24 @@ def garbage(wait: bool) -> None:
 def verify(wait: bool, account: str | None, **given: Any) -> None:
     """Verify that rows and objects agree."""
     _start(operations.VERIFY, wait, account, **given)
+
+
+@start.command("undelete")
+@config_option
+@_wait_option
+@click.argument("address")
+@choosing
+@click.option("--all", "everything", is_flag=True, help="All that can be restored.")
+@click.option("--into", metavar="MAILBOX", help="Restore into that mailbox, which is made where it is missing.")
+def undelete(address: str, wait: bool, everything: bool, into: str | None, **given: Any) -> None:
+    """Restore messages of the account ADDRESS that were deleted, and that the options choose, or all.
+
+    They go back as `lightmail undelete restore` says. What is deleted after this was asked for is left alone.
+    """
+    filters = chosen(**given)
+    if filters == Filters() and not everything:
+        raise click.UsageError("say what to restore: options that choose, or --all")
+    _start(operations.UNDELETE, wait, address, **undelete_choice.arguments(filters, into))
 
 
 @start.command("import-maildir")

@@ -50,7 +50,7 @@ class Moment(click.ParamType[int]):
         return int((read if read.tzinfo else read.replace(tzinfo=UTC)).timestamp() * 1_000_000)
 
 
-def _filters(command: F) -> F:
+def choosing(command: F) -> F:
     """The options that say which deletions are meant."""
     options = (
         click.option("--mailbox", metavar="MAILBOX", help="Only what was in the mailbox of that name."),
@@ -75,7 +75,7 @@ def undelete() -> None:
 @undelete.command("list")
 @config_option
 @click.argument("account")
-@_filters
+@choosing
 @click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
 def list_(
@@ -90,7 +90,7 @@ def list_(
     as_json: bool,
 ) -> None:
     """Print what can be restored of ACCOUNT, what was deleted last first. Times are UTC."""
-    filters = _chosen(mailbox, since, until, sender, subject, deleted_mailboxes)
+    filters = chosen(mailbox, since, until, sender, subject, deleted_mailboxes)
 
     async def work(rows: Rows) -> tuple[list[Origin], list[Expunged]]:
         owner = await _account(rows, account)
@@ -193,7 +193,7 @@ def clean(text: str, most: int = _COLUMN) -> str:
 @config_option
 @click.argument("account")
 @click.argument("ids", nargs=-1, type=click.IntRange(1), metavar="[ID]...")
-@_filters
+@choosing
 @click.option("--all", "everything", is_flag=True, help="All that can be restored.")
 @click.option("--into", metavar="MAILBOX", help="Restore into that mailbox, which is made where it is missing.")
 @click.option("--dry-run", is_flag=True, help="Only say what would be restored.")
@@ -216,7 +216,7 @@ def restore(
     dates. With --deleted-mailboxes the IDs are those of mailboxes. Where not all of it fits into the quota, nothing is
     restored.
     """
-    filters = _chosen(mailbox, since, until, sender, subject, deleted_mailboxes, ids)
+    filters = chosen(mailbox, since, until, sender, subject, deleted_mailboxes, ids)
     narrowed = filters != Filters(whole=filters.whole, ids=ids)
     if ids and narrowed:
         raise click.UsageError("give IDs, or options that choose, not both")
@@ -249,15 +249,16 @@ def _messages(count: int) -> str:
     return f"{count} message{'s' if count != 1 else ''}"
 
 
-def _chosen(
+def chosen(
     mailbox: str | None,
     since: int | None,
     until: int | None,
     sender: str,
     subject: str,
-    whole: bool,
+    deleted_mailboxes: bool,
     ids: tuple[int, ...] = (),
 ) -> Filters:
+    """The filter that the options of `choosing` say."""
     return Filters(
         mailbox=mailbox,
         since_us=since or 0,
@@ -265,7 +266,7 @@ def _chosen(
         sender=sender,
         subject=subject,
         ids=ids,
-        whole=whole,
+        whole=deleted_mailboxes,
     )
 
 

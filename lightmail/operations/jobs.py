@@ -28,11 +28,20 @@ IMPORT_MBOX: Final = "import-mbox"
 IMPORT_IMAP: Final = "import-imap"
 EXPORT_MAILDIR: Final = "export-maildir"
 EXPORT_MBOX: Final = "export-mbox"
-KINDS: Final = (GARBAGE, VERIFY, IMPORT_MAILDIR, IMPORT_MBOX, IMPORT_IMAP, EXPORT_MAILDIR, EXPORT_MBOX)
+UNDELETE: Final = "undelete"
+KINDS: Final = (GARBAGE, VERIFY, UNDELETE, IMPORT_MAILDIR, IMPORT_MBOX, IMPORT_IMAP, EXPORT_MAILDIR, EXPORT_MBOX)
 
-# All others read or write the server's files, or connect from it to where they are told.
-_OF_A_DOMAIN: Final = frozenset({VERIFY})
+# What administrators of a domain may ask for, of its accounts. All others read or write the server's files, or connect
+# from it to where they are told.
+OF_A_DOMAIN: Final = frozenset({VERIFY, UNDELETE})
+# What the owner of an account may ask for, too, of his own.
+_OF_AN_ACCOUNT: Final = frozenset({UNDELETE})
 QUEUED_BOUND: Final = 100
+# Owners may fill so many of these places: an administrator finds one.
+OWNERS_BOUND: Final = 50
+# How long a job that restored messages is shown where one looks for them.
+_SHOWN_US: Final = 86_400_000_000
+_SHOWN: Final = 50
 # A process that has said nothing for so long is taken to be gone.
 SILENT_SECONDS: Final = 60.0
 _INTERRUPTED: Final = {"error": "the process that ran it is gone; start it again to go on"}
@@ -86,7 +95,8 @@ async def start(
     """Queue a job of that kind, for an account's mail where one is given; the row.
 
     `arguments` are what JSON can hold, and no secret: that stays at the desk of the process which is to run the job.
-    Raises NoSuchAccount, NotPermitted (it takes an administrator of the server), LimitReached, Unavailable.
+    Raises NoSuchAccount, NotPermitted (it takes an administrator of the server), Cannot (messages of the account are
+    being restored already), LimitReached, Unavailable.
     """
     desk, reference = None, os.urandom(16)
     if secret is not None:
@@ -118,13 +128,15 @@ def _start_txn(
         held = accounts.hold_txn(cursor, account)
         if held is None:
             raise NoSuchAccount
-        actor.require(held.domain)
+        if kind in _OF_AN_ACCOUNT:
+            actor.require_account(account, held.domain)
+        else:
+            actor.require(held.domain)
         domain, subject = held.domain, held.address
         given.update(account_id=account, address=held.address)
-    if account is None or kind not in _OF_A_DOMAIN:
+    if account is None or kind not in OF_A_DOMAIN:
         actor.require_server()
-    if jobs.queued_txn(cursor) >= QUEUED_BOUND:
-        raise LimitReached("Too many jobs are queued.")
+    _require_place_txn(cursor, actor, kind, account)
     insert = jobs.insert_statement(reference, kind, domain, actor.name, actor.origin, given, process)
     cursor.execute(*insert)
     id_ = jobs.by_reference_txn(cursor, reference)
@@ -132,6 +144,18 @@ def _start_txn(
         raise LookupError("the job that was just inserted is not there")
     cursor.execute(*actor.record("job.start", subject, {"job": id_, "kind": kind}, domain))
     return Changed(_present(jobs.by_id_txn(cursor, id_)))
+
+
+def _require_place_txn(cursor: Cursor, actor: Actor, kind: str, account: AccountId | None) -> None:
+    """Raise where there is no place for another job. The account's row is locked, so that no two find the same one."""
+    bound = QUEUED_BOUND if actor.account is None else OWNERS_BOUND
+    if jobs.queued_txn(cursor) >= bound:
+        raise LimitReached("Too many jobs are queued.")
+    if kind != UNDELETE:
+        return
+    for job in jobs.open_txn(cursor, 2 * QUEUED_BOUND):
+        if job.kind == UNDELETE and job.arguments.get("account_id") == account:
+            raise Cannot(f"Messages of this account are being restored already, by job no. {job.id}.")
 
 
 async def cancel(tx: Transactions, actor: Actor, job: int) -> Job:
@@ -144,7 +168,7 @@ async def cancel(tx: Transactions, actor: Actor, job: int) -> Job:
 
 def _cancel_txn(cursor: Cursor, actor: Actor, job: int) -> Changed[Job]:
     found = jobs.lock_txn(cursor, job)
-    if found is None or not actor.administers(found.domain):
+    if found is None or not may_see(actor, found):
         raise NoSuchJob
     if found.ended:
         raise Cannot("The job has ended.")
@@ -163,9 +187,34 @@ def _present(job: Job | None) -> Job:
 async def show(database: Database, actor: Actor, job: int) -> Job:
     """A job as it stands. Raises NoSuchJob, Unavailable."""
     found = await database.read("jobs", jobs.by_id_txn, job)
-    if found is None or not actor.administers(found.domain):
+    if found is None or not may_see(actor, found):
         raise NoSuchJob
     return found
+
+
+def may_see(actor: Actor, job: Job) -> bool:
+    """Whether a job is his: one of the domain that he administers, or one that he asked for, for his own account."""
+    if actor.administers(job.domain):
+        return True
+    own = actor.account is not None and job.arguments.get("account_id") == actor.account
+    return own and job.kind in _OF_AN_ACCOUNT and job.requested_by == actor.name
+
+
+async def restoring(database: Database, actor: Actor, account: AccountId, domain: int) -> Sequence[Job]:
+    """The jobs that restore messages of an account, or did so within a day, the newest first, of those that are his.
+
+    `domain` is the account's. Only the last ones of the domain are looked through. Raises Unavailable.
+    """
+    filters = Filters(kind=UNDELETE, domain=domain)
+    found = await database.read("jobs", jobs.list_txn, filters, None, _SHOWN)
+    since_us = time.time_ns() // 1000 - _SHOWN_US
+    return [
+        job
+        for job in found
+        if job.arguments.get("account_id") == account
+        and may_see(actor, job)
+        and (not job.ended or job.finished_us > since_us)
+    ]
 
 
 async def listed(

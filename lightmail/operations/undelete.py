@@ -63,9 +63,10 @@ class Plan:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of it: messages by the name of the mailbox they are in now."""
+    """What came of it: messages by the name of the mailbox they are in now, the last ones in `into`."""
 
     restored: dict[str, int] = field(default_factory=dict)
+    into: str = ""
 
     @property
     def messages(self) -> int:
@@ -94,8 +95,9 @@ async def restore(
     filters: Filters,
     planned: Plan,
     progress: Progress = lambda _: None,
+    outcome: Outcome | None = None,
 ) -> Outcome:
-    """Restore what the plan says; `progress` hears of each batch.
+    """Restore what the plan says; `progress` hears of each batch, and `outcome` says what has come of it by then.
 
     A mailbox that is not there is made, with the special use of the deleted one where that is free; where its name
     cannot be, the messages go to INBOX. Messages that somebody else restores meanwhile are left to him.
@@ -103,14 +105,11 @@ async def restore(
     Raises NoSuchAccount (also where it is no business of the actor's), OverQuota (before anything; or midway, when mail
     that came meanwhile took the room), Corruption, Unavailable.
     """
-    quota = (await tx.database.read("quota", _quota_txn, account.id)).get(account.id)
-    if quota is None:
-        raise NoSuchAccount
-    if not quota.admits(planned.octets, planned.messages):
-        raise OverQuota(_too_much(planned, quota))
-    outcome = Outcome()
+    await require_room(tx, account, planned)
+    outcome = Outcome() if outcome is None else outcome
     for origin, name in planned.moves:
         mailbox, chosen = await destination(tx, account, origin, name)
+        outcome.into = chosen
         after = 0
         while True:
             uids = await tx.database.read(
@@ -123,6 +122,15 @@ async def restore(
             outcome.restored[chosen] = outcome.restored.get(chosen, 0) + len(done.uids)
             progress(len(uids))
     return outcome
+
+
+async def require_room(tx: Transactions, account: Account, planned: Plan) -> None:
+    """Raise OverQuota where what is planned does not fit into the account; NoSuchAccount, Unavailable."""
+    quota = (await tx.database.read("quota", _quota_txn, account.id)).get(account.id)
+    if quota is None:
+        raise NoSuchAccount
+    if not quota.admits(planned.octets, planned.messages):
+        raise OverQuota(_too_much(planned, quota))
 
 
 async def _restore_batch(

@@ -87,7 +87,7 @@ def _text(document: Mapping[str, Any]) -> bytes:
 
 _BY_ID: Final = f"SELECT {_COLUMNS} FROM jobs WHERE id = %s"  # noqa: S608
 _BY_REFERENCE: Final = "SELECT id FROM jobs WHERE reference = %s"
-_CHOSEN: Final = "(%s = '' OR state = %s) AND (%s = '' OR kind = %s) AND (%s < 0 OR domain = %s)"
+_CHOSEN: Final = "(%s = '' OR state = %s) AND (%s = '' OR kind = %s) AND (%s = 1 OR domain = %s)"
 _LIST: Final = f"SELECT {_COLUMNS} FROM jobs WHERE id < %s AND {_CHOSEN} ORDER BY id DESC LIMIT %s OFFSET %s"  # noqa: S608
 _COUNT: Final = f"SELECT COUNT(*) FROM jobs WHERE {_CHOSEN}"  # noqa: S608
 _OPEN: Final = f"SELECT {_COLUMNS} FROM jobs WHERE state IN (%s, %s) ORDER BY id LIMIT %s"  # noqa: S608
@@ -107,8 +107,8 @@ class Filters:
     def params(self) -> tuple[Any, ...]:
         """The parameters of the condition."""
         # The first of each pair is compared with a text of SQL, the second with a column of octets.
-        domain = -1 if self.domain is None else self.domain
-        return (self.state, self.state.encode(), self.kind, self.kind.encode(), domain, domain)
+        of_all = int(self.domain is None)
+        return (self.state, self.state.encode(), self.kind, self.kind.encode(), of_all, self.domain or 0)
 
 
 def by_id_txn(cursor: Cursor, job: int) -> Job | None:

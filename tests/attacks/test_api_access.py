@@ -260,6 +260,7 @@ def test_what_a_body_names_of_another_domain_does_not_exist(api, store, alpha, b
         ("/admin/aliases", {"address": "new@alpha.example", "target": "owner@beta.example"}),
         ("/admin/tokens", {"name": "thief", "scopes": ["status:read"], "domain_id": alpha.domain}),
         ("/admin/jobs/verify", {"account_id": alpha.account}),
+        ("/admin/jobs/undelete", {"account_id": alpha.account}),
         ("/calendar", {"account_id": alpha.account, "name": "mine"}),
         ("/calendar/event", {"calendar_id": alpha.things["/calendar"], "icalendar": icaltext.text().decode()}),
         (f"{message}/copy", {"dest_mailbox_id": alpha.mailbox}),

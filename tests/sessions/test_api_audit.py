@@ -125,6 +125,7 @@ def _server(do: Watched, api: Api, realm: Realm) -> None:
     job = do("POST /admin/jobs/garbage")["id"]
     do("POST /admin/jobs/{id}/cancel", job)
     do("POST /admin/jobs/verify", body={"account_id": realm.account})
+    do("POST /admin/jobs/undelete", body={"account_id": realm.account})
     files = {"account_id": realm.account, "path": "mail"}
     for kind in ("import-maildir", "import-mbox", "export-maildir", "export-mbox"):
         do(f"POST /admin/jobs/{kind}", body={**files, "path": f"mail/{kind}"} if "export" in kind else files)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
@@ -25,6 +26,7 @@ from tests.support.apikit import Api, serve_api
 from tests.support.apiworld import put_message
 from tests.support.browser import Browser, Form, Page
 from tests.support.bulkmail import fill
+from tests.support.jobkit import leaving_to_jobs, running_jobs
 from tests.support.reactor import run
 from tests.support.storekit import fresh_config, open_store
 
@@ -492,17 +494,86 @@ def test_a_deleted_mailbox_comes_back_with_its_mail(api: Api, root: Browser, own
     assert "Other" in root.get(f"{owned.base}/mailboxes").text
 
 
-def test_too_many_at_once_or_no_room_restores_nothing(api: Api, root: Browser, owned: Owned) -> None:
-    fill(api.store, owned.account, owned.inbox, 2001)
+def empty(owned: Owned, count: int) -> None:
+    """Have so many messages that were deleted."""
+    fill(owned.api.store, owned.account, owned.inbox, count)
     deleted = "UPDATE messages SET deleted_at = %s, fate = 1 WHERE mailbox = %s"
-    api.store.execute(deleted, 1_790_000_000_000_000, owned.inbox)
-    path = f"{owned.base}/deleted"
-    page = press(root, path, f"{path}/restore-all")
-    assert (page.status, "These are 2,001 messages" in page.text) == (422, True)
+    owned.api.store.execute(deleted, 1_790_000_000_000_000, owned.inbox)
+    owned.api.store.execute("UPDATE account_usage SET octets = 0, messages = 0 WHERE account = %s", owned.account.id)
+
+
+def test_without_room_nothing_comes_back_and_no_job_begins(api: Api, owned: Owned) -> None:
+    empty(owned, 5)
     api.store.execute("UPDATE accounts SET quota_messages = 1 WHERE id = %s", owned.account.id)
-    page = press(root, path, f"{path}/restore")
-    assert (page.status, "Nothing was restored." in page.text) == (409, True)
-    assert owned.live() == 0
+    with leaving_to_jobs(api, 4) as hasty:
+        browser = visitors.keeper(hasty)
+        path = f"{owned.base}/deleted"
+        for action in ("restore", "restore-all"):
+            page = press(browser, path, f"{path}/{action}")
+            assert (page.status, "Nothing was restored." in page.text) == (409, True)
+    assert owned.live() == api.store.count("SELECT COUNT(*) FROM jobs") == 0
+
+
+@pytest.mark.parametrize("who", ["administrator", "owner"])
+def test_more_than_one_waits_for_is_left_to_a_job(api: Api, owned: Owned, who: str) -> None:
+    empty(owned, 5)
+    with leaving_to_jobs(api, 4) as hasty:
+        is_owner = who == "owner"
+        browser = visitors.owner(hasty, owned.account) if is_owner else visitors.keeper(hasty, owned.domain)
+        path, jobs = ("/web/my/deleted", "/web/my/jobs") if is_owner else (f"{owned.base}/deleted", "/web/jobs")
+        four = browser.get(f"{path}?sender=no.&since=2026-01-01")
+        page = browser.send(four.form(f"{path}/restore-all"))
+        here = browser.path.partition("?")[0]
+        assert here.startswith(f"{jobs}/")
+        assert "will be whether you stay here or not" in page.text
+        assert "From contains" not in page.text
+        assert "2026-01-01 00:00 UTC" in page.text
+        refused = browser.send(four.form(f"{path}/restore-all"))
+        assert (refused.status, "being restored already" in refused.text) == (409, True)
+        assert here in browser.get(path).links
+        with running_jobs(hasty):
+            until(lambda: "What came of it" in browser.get(here).text)
+        page = browser.get(here)
+        assert "Restored5" in page.text
+        assert page.links.count(path if is_owner else "/web/jobs") > 0
+        assert owned.live() == 5
+        assert here in browser.get(path).links, "what came of it is found for a day"
+
+
+def test_the_owner_cancels_his_job_and_nobody_else_s(api: Api, owned: Owned) -> None:
+    empty(owned, 5)
+    with leaving_to_jobs(api, 4) as hasty:
+        _, name = visitors.domain(hasty)
+        stranger = visitors.owner(hasty, visitors.account(hasty, name))
+        neighbour = visitors.owner(hasty, visitors.account(hasty, owned.account.address.partition("@")[2]))
+        other_keeper = visitors.keeper(hasty, visitors.domain(hasty)[0])
+        browser = visitors.owner(hasty, owned.account)
+        page = press(browser, "/web/my/deleted", "/web/my/deleted/restore-all")
+        here = browser.path.partition("?")[0]
+        number = here.rpartition("/")[2]
+        for who, path in (
+            (stranger, here), (neighbour, here), (neighbour, f"/web/jobs/{number}"),
+            (other_keeper, f"/web/jobs/{number}"), (browser, f"/web/jobs/{number}"),
+        ):  # fmt: skip
+            assert who.get(path).status == 404
+            token = who.get("/web/").form("/web/sign-out").fields["form_token"]
+            assert who.request("POST", f"{path}/cancel", {"form_token": token}).status == 404
+        assert "cancelled" in browser.send(page.form(f"{here}/cancel")).text
+        administrators = visitors.keeper(hasty, owned.domain)
+        press(administrators, f"{owned.base}/deleted", f"{owned.base}/deleted/restore-all")
+        theirs = administrators.path.partition("?")[0].rpartition("/")[2]
+        assert theirs != number
+        assert browser.get(f"/web/my/jobs/{theirs}").status == 404
+        assert f"/web/my/jobs/{theirs}" not in browser.get("/web/my/deleted").links
+        assert owned.live() == 0
+
+
+def until(holds: Callable[[], bool]) -> None:
+    """Wait until it holds; AssertionError when it never does."""
+    deadline = time.monotonic() + 30
+    while not holds():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_an_owner_restores_his_own_mail_and_nobody_else_s(api: Api, owned: Owned) -> None:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from lightmail.jobs.requested import moving, upkeep
+from lightmail.jobs.requested import moving, restoring, upkeep
 from lightmail.jobs.requested.work import Run
 from lightmail.operations import jobs
 
 RUNS: Final[Mapping[str, Run]] = {
     jobs.GARBAGE: upkeep.collect,
     jobs.VERIFY: upkeep.verify,
+    jobs.UNDELETE: restoring.undelete,
     jobs.IMPORT_MAILDIR: moving.import_maildir,
     jobs.IMPORT_MBOX: moving.import_mbox,
     jobs.IMPORT_IMAP: moving.import_imap,

@@ -21,6 +21,7 @@ from lightmail.jobs.exporting import ExportError
 from lightmail.jobs.importing import SourceError
 from lightmail.jobs.requested.work import Hands, Run, Told, Work
 from lightmail.operations import jobs as operations
+from lightmail.operations.actors import SERVER, Actor
 from lightmail.operations.jobs import Desk
 from lightmail.rounds import Rounds
 from lightmail.store.jobs import CANCELLED, DONE, FAILED, INTERRUPTED, QUEUED, RUNNING, Job
@@ -168,19 +169,20 @@ class JobRunner:
     async def _work(self, task: _Task) -> None:
         secret = self._desk.take(task.job.reference)
         try:
-            result = await self._runs[task.job.kind](self._hands, Work(task.job.arguments, secret, task.told))
+            result = await self._runs[task.job.kind](self._hands, _work(task, secret))
             json.dumps(result)  # what cannot be written down must not hold up the others
             task.told.finish()
             state = DONE
         except CancelledError:
-            state, result = task.ending or INTERRUPTED, {"error": task.error} if task.error else {}
+            state, result = task.ending or INTERRUPTED, _unfinished(task, task.error)
         except _EXPECTED as error:
             # In ending, too, what it works on may not answer.
             said = (isinstance(error, MailError) and error.reason) or str(error)
-            state, result = task.ending or FAILED, {"error": task.error or said}
+            state, result = task.ending or FAILED, _unfinished(task, task.error or said)
         except Exception:
             log.failure("job {job} failed", job=task.job.id)
-            state, result = FAILED, {"error": "an unexpected failure; its traceback stands in the server's log"}
+            said = "an unexpected failure; its traceback stands in the server's log"
+            state, result = FAILED, _unfinished(task, said)
         self._outcomes[task.job.id] = _Outcome(state, task.told.document(), result)
 
     def _ended(self, result: object, task: _Task) -> None:
@@ -190,3 +192,14 @@ class JobRunner:
         del self._tasks[task.job.id]
         log.info("job {job} {state}", job=task.job.id, state=outcome.state if outcome else INTERRUPTED)
         self._rounds.hasten()
+
+
+def _work(task: _Task, secret: str | None) -> Work:
+    job = task.job
+    asker = Actor(job.requested_by, job.origin, job.domain if job.domain != SERVER else None)
+    return Work(job.arguments, secret, task.told, asker, job.created_us)
+
+
+def _unfinished(task: _Task, error: str) -> dict[str, Any]:
+    """The result of a job that came to no good end."""
+    return {**task.told.come, **({"error": error} if error else {})}

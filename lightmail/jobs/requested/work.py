@@ -17,6 +17,7 @@ from lightmail.config import Config
 from lightmail.objects.backends import ObjectStore
 from lightmail.objects.blobs import Blobs
 from lightmail.objects.spool import Spools
+from lightmail.operations.actors import Actor
 from lightmail.operations.transactions import Transactions
 from lightmail.threads import BoundedPool
 
@@ -44,6 +45,7 @@ class Told:
 
     def __init__(self) -> None:
         self._document: dict[str, Any] = {}
+        self._come: Mapping[str, Any] = {}
 
     def count(self, stage: str, done: int, total: int) -> None:
         """`done` of `total` are done; `stage` is what it is at, such as a mailbox."""
@@ -53,6 +55,15 @@ class Told:
     def part(self, stage: str, done: float) -> None:
         """The part `done` of it is done, 0 to 1."""
         self._document = {"stage": stage, "percent": int(100 * min(done, 1.0))}
+
+    def came(self, result: Mapping[str, Any]) -> None:
+        """What has come of it so far, which stays its result where it comes to no good end."""
+        self._come = result
+
+    @property
+    def come(self) -> Mapping[str, Any]:
+        """What was told to have come of it."""
+        return self._come
 
     def finish(self) -> None:
         """All of it is done."""
@@ -65,11 +76,17 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """A job to do: its arguments, as whoever asked for it gave them, and its secret, where it has one."""
+    """A job to do: its arguments, as whoever asked for it gave them, and its secret, where it has one.
+
+    `asker` is who that was, as far as the job goes: in its domain, or of the whole server. `asked_us` is when, by the
+    database's clock.
+    """
 
     arguments: Mapping[str, Any]
     secret: str | None
     told: Told
+    asker: Actor
+    asked_us: int
 
 
 Run = Callable[[Hands, Work], Awaitable[dict[str, Any]]]

@@ -9,9 +9,11 @@ from typing import Any, Final
 from lightmail.errors import Cannot
 from lightmail.model import AccountId
 from lightmail.operations import jobs as operations
+from lightmail.operations import undelete_choice
 from lightmail.operations.actors import Actor
 from lightmail.operations.jobpaths import below, existing
 from lightmail.store.jobs import STATES, Job
+from lightmail.store.undelete import FOR_EVER_US, Filters
 from lightmail.web.api.endpoints import Call, Endpoint, Json, Page, Query, Run
 from lightmail.web.api.schemas import (
     Anything,
@@ -84,6 +86,20 @@ BODIES: Final[Mapping[str, Object]] = {
             "rate": Integer(0, 1_000_000, about="Rows or objects a second at most; 0: no limit."),
         },
         name="VerifyJob",
+    ),
+    operations.UNDELETE: Object(
+        {"account_id": Id("The account whose deleted messages are restored.")},
+        {
+            "mailbox": Text(1000, minimum=1, about="Only what was in mailboxes of that name."),
+            "mailbox_id": Id("Only what was in the mailbox of that id, deleted or not."),
+            "since": Moment(about="Only what was deleted then or later."),
+            "until": Moment(about="Only what was deleted before; never what is deleted after the job is asked for."),
+            "sender": Text(1000, about="Part of the From field, in any case."),
+            "subject": Text(1000, about="Part of the Subject field, in any case."),
+            "deleted_mailboxes": Boolean(about="Only what went with a mailbox that was deleted."),
+            "into": Text(1000, minimum=1, about="The mailbox it goes to, made where it is missing; else where it was."),
+        },
+        name="UndeleteJob",
     ),
     operations.IMPORT_MAILDIR: Object(
         {"account_id": _ACCOUNT, "path": _PATH},
@@ -180,6 +196,8 @@ async def start(services: ApiServices, actor: Actor, kind: str, body: Mapping[st
     """
     given = dict(body)
     account, password = given.pop("account_id", None), given.pop("password", None)
+    if kind == operations.UNDELETE:
+        given = _undelete(given)
     if "path" in given:
         directory = services.config.api.job_directory if services.config.api is not None else ""
         await services.pool.run(_finder(kind), directory, given["path"])
@@ -197,6 +215,20 @@ async def start(services: ApiServices, actor: Actor, kind: str, body: Mapping[st
     return job
 
 
+def _undelete(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A body's choice of deleted messages, as rows have it."""
+    filters = Filters(
+        mailbox=given.get("mailbox"),
+        since_us=given.get("since", 0),
+        until_us=given.get("until", FOR_EVER_US),
+        sender=given.get("sender", ""),
+        subject=given.get("subject", ""),
+        whole=given.get("deleted_mailboxes", False),
+        box=given.get("mailbox_id", 0),
+    )
+    return undelete_choice.arguments(filters, given.get("into"))
+
+
 def _finder(kind: str) -> Callable[[str, str], str]:
     """What an export writes need not be there yet."""
     return below if kind in (operations.EXPORT_MAILDIR, operations.EXPORT_MBOX) else existing
@@ -205,6 +237,7 @@ def _finder(kind: str) -> Callable[[str, str], str]:
 _SUMMARIES: Final = {
     operations.GARBAGE: "Collect garbage until none is due",
     operations.VERIFY: "Verify that rows and objects agree",
+    operations.UNDELETE: "Restore deleted messages of an account",
     operations.IMPORT_MAILDIR: "Bring a Maildir into an account",
     operations.IMPORT_MBOX: "Bring files of mbox into an account",
     operations.IMPORT_IMAP: "Bring an account of another server into an account",
@@ -225,7 +258,7 @@ def _starting(kind: str) -> Endpoint:
         body=BODIES.get(kind),
         answer=JOB,
         status=202,
-        server_only=kind != operations.VERIFY,
+        server_only=kind not in operations.OF_A_DOMAIN,
         codes={"not_permitted": 403, **_TROUBLE} if kind == operations.VERIFY else _TROUBLE,
     )
 

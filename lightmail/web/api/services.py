@@ -23,7 +23,8 @@ from lightmail.webhooks import Receiver
 class ApiServices:
     """The parts of the server that endpoints call. `pool` has the threads for objects and files, `hashing` those for
     passwords. `receiver` is who is told of events. `started_us` is when the process started. `configuration` gives the
-    configuration in force, which may change while the server runs."""
+    configuration in force, which may change while the server runs. A page restores `at_once` messages while somebody
+    waits for it, some seconds; a job restores more."""
 
     configuration: Callable[[], Config]
     database: Database
@@ -39,6 +40,7 @@ class ApiServices:
     receiver: Receiver
     started_us: int
     reactor: Any
+    at_once: int = 2000
 
     @property
     def config(self) -> Config:

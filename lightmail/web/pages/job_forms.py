@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -17,8 +18,8 @@ ADDRESS: Final = "address"
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a form. `kind` is one of text, password, number, lines (a list, one on a line), check and choice;
-    `choices` are the values of the last, each with its words."""
+    """A field of a form. `kind` is one of text, password, number, moment, lines (a list, one on a line), check and
+    choice; `choices` are the values of the last, each with its words."""
 
     name: str
     label: str
@@ -42,6 +43,7 @@ _ACCOUNT: Final = Field(ADDRESS, "Account", "its address", required=True)
 _PATH: Final = Field("path", "Path", "on the server, below the job directory", required=True)
 _ONLY: Final = Field("only", "Only these mailboxes", "one on a line, such as Work/*; nothing for all", "lines")
 _WITHOUT: Final = Field("without", "Not these mailboxes", "one on a line, such as Trash", "lines")
+_MOMENT: Final = "a day or a time in UTC, such as 2026-01-31 or 2026-01-31 14:05; nothing for all"
 _IMPORTS: Final = (
     Field("into", "Below the mailbox", "nothing: as they stand there"),
     _ONLY,
@@ -67,6 +69,24 @@ FORMS: Final[Mapping[str, JobForm]] = MappingProxyType(
                 Field("deep", "Read every object, too, which takes long", kind="check"),
                 Field("repair", "Put right what can be", kind="check"),
                 Field("rate", "At most so many a second", "rows or objects; nothing for no limit", "number"),
+            ),
+        ),
+        jobs.UNDELETE: JobForm(
+            "Restore deleted mail",
+            "Bring back messages of an account that were deleted: those that meet all that is entered here, or all that"
+            " there are. They go back to the mailboxes they were in. Where not all of it fits into the account, nothing"
+            " is restored.",
+            "Restore",
+            (
+                _ACCOUNT,
+                Field("since", "Deleted since", _MOMENT, "moment"),
+                Field("until", "Deleted before", "the same; nothing for now", "moment"),
+                Field("sender", "From contains"),
+                Field("subject", "Subject contains"),
+                Field("mailbox", "Deleted from", "the name of a mailbox; nothing for all"),
+                Field("mailbox_id", "Or from the mailbox with the id", "where several had the name", "number"),
+                Field("deleted_mailboxes", "Only what went with a mailbox that was deleted", kind="check"),
+                Field("into", "Restore into", "the name of a mailbox; nothing: where each message was"),
             ),
         ),
         jobs.IMPORT_IMAP: JobForm(
@@ -144,8 +164,6 @@ FORMS: Final[Mapping[str, JobForm]] = MappingProxyType(
         ),
     }
 )
-# What administrators of a domain may start, of its accounts.
-OF_A_DOMAIN: Final = frozenset({jobs.VERIFY})
 
 
 def arguments(kind: str, entered: Mapping[str, str], account: int | None) -> Mapping[str, Any]:
@@ -176,12 +194,26 @@ def _value(field: Field, text: str) -> Any:
         return bool(text)
     if field.kind == "lines":
         return [line.strip() for line in text.splitlines() if line.strip()]
+    if field.kind == "moment":
+        return _moment(field, text.strip())
     if field.kind == "number":
         digits = text.strip()
         if digits and not (digits.isascii() and digits.isdigit() and len(digits) < 10):
             raise WrongField(field.name, f"{field.label}: enter a whole number, or nothing.")
         return int(digits or "0")
     return text if field.kind == "password" else text.strip()
+
+
+def _moment(field: Field, text: str) -> str:
+    """A day or a time as the API takes it; empty where none was entered. Raises WrongField."""
+    if not text:
+        return ""
+    try:
+        read = datetime.fromisoformat(text)
+        utc = (read if read.tzinfo is not None else read.replace(tzinfo=UTC)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        raise WrongField(field.name, f"{field.label}: enter a day or a time such as 2026-01-31 14:05.") from None
+    return utc.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
 def entered_again(kind: str, given: Mapping[str, Any]) -> dict[str, str]:

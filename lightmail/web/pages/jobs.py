@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from lightmail.errors import Cannot, Invalid, MailError, NoSuchFile, NoSuchJob
+from lightmail.model import MailboxId
 from lightmail.operations import jobs as operations
-from lightmail.store import jobs, profiles
+from lightmail.store import browsing, jobs, profiles
 from lightmail.store.addresses import normalised
 from lightmail.store.jobs import Job
 from lightmail.store.profiles import Profile
 from lightmail.web.api.jobs import start as start_job
 from lightmail.web.pages import accounts, domains, fields, job_forms, lists, telling
 from lightmail.web.pages.fields import Trouble, WrongField
-from lightmail.web.pages.job_forms import ADDRESS, FORMS, OF_A_DOMAIN
+from lightmail.web.pages.job_forms import ADDRESS, FORMS
+from lightmail.web.pages.subjects import OF_OWNERS
 from lightmail.web.pages.views import Access, Answer, Html, Redirect, View, Visit
 
 _PATH: Final = "/web/jobs"
+_OWN: Final = f"{OF_OWNERS}/jobs"
+_DELETED: Final = f"{OF_OWNERS}/deleted"
 _NO_DIRECTORY: Final = (
     "Files on the server's disk can be used once [api] job_directory says where they are; set it, and restart the"
     " server."
@@ -82,12 +87,15 @@ async def show(visit: Visit) -> Answer:
     """One job."""
     job = await _asked_for(visit)
     form = FORMS[job.kind]
+    own = _is_owner(visit)
     again = job_forms.entered_again(job.kind, job.arguments)
     values = {
         "job": job,
         "form": form,
+        "address": address(visit, job),
+        "back": (_DELETED, "To your deleted mail") if own else (_PATH, "To the jobs"),
         "of": str(job.arguments.get("address", "")),
-        "arguments": telling.pairs(job.arguments, ("account_id", "address")),
+        "arguments": telling.pairs(await _arguments(visit, job), ("account_id", "address", "mailbox_id")),
         "percent": _number(job, "percent"),
         "done": _number(job, "done"),
         "total": _number(job, "total"),
@@ -96,7 +104,7 @@ async def show(visit: Visit) -> Answer:
         "error": str(job.result.get("error", "")),
         "result": telling.pairs(job.result, ("error", "summary")),
         "tables": telling.tables(job.result),
-        "again": lists.link(f"{_PATH}/start/{job.kind}", again) if _may_start(visit, job.kind) else "",
+        "again": "" if own or not _may_start(visit, job.kind) else lists.link(f"{_PATH}/start/{job.kind}", again),
     }
     return Html("job.html", values)
 
@@ -107,15 +115,35 @@ async def cancel(visit: Visit) -> Answer:
     try:
         await operations.cancel(visit.services.transactions, visit.actor_of(job.domain), job.id)
     except Cannot:
-        return Redirect(f"{_PATH}/{job.id}", "job-ended")
+        return Redirect(address(visit, job), "job-ended")
     visit.services.desk.hasten()
-    return Redirect(f"{_PATH}/{job.id}", "job-cancelled")
+    return Redirect(address(visit, job), "job-cancelled")
+
+
+def address(visit: Visit, job: Job) -> str:
+    """The page of a job, for who asks: an administrator, or the owner of the account that it is about."""
+    return f"{_OWN if _is_owner(visit) else _PATH}/{job.id}"
+
+
+def _is_owner(visit: Visit) -> bool:
+    return visit.who is not None and visit.who.account is not None
+
+
+async def _arguments(visit: Visit, job: Job) -> Mapping[str, Any]:
+    """What the job was given, the name of its mailbox in place of the id."""
+    id = job.arguments.get("mailbox_id")
+    if id is None:
+        return job.arguments
+    box = await visit.services.database.read("jobs", browsing.box_txn, MailboxId(id))
+    # The id is what somebody entered: the name of another account's mailbox is not told.
+    is_of_account = box is not None and box.owner.account == job.arguments.get("account_id")
+    return {**job.arguments, "mailbox": box.name if box is not None and is_of_account else f"no. {id}, which is gone"}
 
 
 async def _asked_for(visit: Visit) -> Job:
     id = fields.identifier(visit.path, NoSuchJob)
     found = await visit.services.database.read("jobs", jobs.by_id_txn, id)
-    if found is None or not visit.actor_of(found.domain).administers(found.domain):
+    if found is None or not operations.may_see(visit.actor_of(found.domain), found):
         raise NoSuchJob
     return found
 
@@ -128,7 +156,7 @@ def _kind(visit: Visit) -> str:
 
 
 def _may_start(visit: Visit, kind: str) -> bool:
-    return domains.administered(visit) is None or kind in OF_A_DOMAIN
+    return domains.administered(visit) is None or kind in operations.OF_A_DOMAIN
 
 
 async def _account(visit: Visit, kind: str) -> Profile | None:
@@ -191,4 +219,6 @@ VIEWS: Final = (
     View("POST", f"{_PATH}/start/{{kind}}", Access.ADMINISTRATOR, start),
     View("GET", f"{_PATH}/{{id}}", Access.ADMINISTRATOR, show),
     View("POST", f"{_PATH}/{{id}}/cancel", Access.ADMINISTRATOR, cancel),
+    View("GET", f"{_OWN}/{{id}}", Access.SIGNED_IN, show),
+    View("POST", f"{_OWN}/{{id}}/cancel", Access.SIGNED_IN, cancel),
 )

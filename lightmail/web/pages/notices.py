@@ -32,6 +32,7 @@ TEXTS: Final[Mapping[str, str]] = MappingProxyType(
         "message-deleted": "The message is deleted. It can be restored under Deleted mail of its account.",
         "message-restored": "The message is restored; this is where it is now.",
         "messages-restored": "The messages are back in the mailboxes they were in.",
+        "restoring": "The messages are being restored, and will be whether you stay here or not.",
         "nothing-restored": "There was nothing to restore any more: somebody else was sooner, or their time was over.",
         "alias-added": "The alias is added.",
         "alias-deleted": "The alias does not lead there any more.",

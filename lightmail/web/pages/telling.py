@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 from lightmail.config.values import size_text
@@ -12,6 +14,8 @@ from lightmail.web.pages.templates import moment
 Pair = tuple[str, str]
 
 _US: Final = "_us"
+# A time as rows have it, where the API gave it to them.
+_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,4 +95,11 @@ def _text(key: str, value: Any) -> str:
         return ", ".join(f"{_name(name)} {_text(name, each)}" for name, each in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):
         return ", ".join(_text(key, each) for each in value)
-    return str(value)
+    return _time(str(value)) if _TIME.fullmatch(str(value)) else str(value)
+
+
+def _time(text: str) -> str:
+    try:
+        return moment(int(datetime.fromisoformat(text).timestamp() * 1_000_000))
+    except ValueError:
+        return text

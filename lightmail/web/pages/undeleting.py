@@ -11,20 +11,20 @@ from typing import Final
 
 from lightmail.config import GarbageConfig
 from lightmail.errors import MailError, NoSuchAccount
-from lightmail.model import MailboxId
-from lightmail.operations import admin_messages, undelete
+from lightmail.model import Account, MailboxId
+from lightmail.operations import admin_messages, jobs, undelete, undelete_choice
 from lightmail.operations.admin_messages import Listed
+from lightmail.operations.undelete import Plan
 from lightmail.store import accounts
 from lightmail.store import undelete as deleted
 from lightmail.store.browsing import Place, Wanted
 from lightmail.store.undelete import Day, Filters
 from lightmail.web.pages import fields, finding
+from lightmail.web.pages import jobs as job_pages
 from lightmail.web.pages.fields import Trouble, WrongField
 from lightmail.web.pages.subjects import OF_ADMINISTRATORS, OF_OWNERS, Subject, subject
 from lightmail.web.pages.views import Access, Answer, Html, Redirect, View, Visit
 
-# What one click restores, which takes some seconds.
-MOST: Final = 2000
 _FIELDS: Final = ("sender", "subject", "since", "mailbox")
 _CHOSEN: Final = re.compile(r"chosen-([1-9][0-9]{0,17})", re.ASCII)
 
@@ -71,16 +71,22 @@ async def _restore(visit: Visit, about: Subject, filters: Filters) -> Answer:
         raise NoSuchAccount
     try:
         planned = await undelete.plan(tx, account, filters)
-        if planned.messages > MOST:
-            line = (
-                f"These are {planned.messages:,} messages, and {MOST:,} come back at once from here. Narrow the list by"
-                " a later day or one mailbox; on the server, lightmail undelete restores any number."
-            )
-            return await _page(visit, about, _query(visit.form), Trouble(line, "", 422))
+        if planned.messages > visit.services.at_once:
+            return await _leave_to_job(visit, about, account, filters, planned)
         outcome = await undelete.restore(tx, about.actor, account, filters, planned)
     except MailError as error:
         return await _page(visit, about, _query(visit.form), fields.trouble(error))
     return Redirect(f"{about.base}/deleted", "messages-restored" if outcome.messages else "nothing-restored")
+
+
+async def _leave_to_job(visit: Visit, about: Subject, account: Account, filters: Filters, planned: Plan) -> Answer:
+    """Have a job restore what takes longer than anybody waits for a page. Raises OverQuota, Cannot, LimitReached."""
+    tx = visit.services.transactions
+    await undelete.require_room(tx, account, planned)
+    given = undelete_choice.arguments(filters)
+    job = await jobs.start(tx, about.actor, jobs.UNDELETE, given, account=account.id)
+    visit.services.desk.hasten()
+    return Redirect(job_pages.address(visit, job), "restoring")
 
 
 def _query(form: Mapping[str, str]) -> dict[str, str]:
@@ -105,6 +111,7 @@ def _mailbox(query: Mapping[str, str]) -> MailboxId | None:
 async def _page(visit: Visit, about: Subject, query: Mapping[str, str], trouble: Trouble) -> Answer:
     services, path = visit.services, f"{about.base}/deleted"
     days = await services.database.read("deleted days", deleted.days_txn, about.profile.id)
+    restoring = await jobs.restoring(services.database, about.actor, about.profile.id, about.profile.domain)
     try:
         filters = _filters(query)
     except WrongField as error:
@@ -134,6 +141,7 @@ async def _page(visit: Visit, about: Subject, query: Mapping[str, str], trouble:
         "query": query,
         "found": found,
         "trouble": trouble,
+        "jobs": [(job, job_pages.address(visit, job)) for job in restoring],
         "days": _since(days),
         "mailboxes": _of_mailboxes(days),
         "undelete_days": (services.config.garbage or GarbageConfig()).undelete_days,
