@@ -13,7 +13,9 @@ import bcrypt
 
 from lightmail.config import ApiConfig, StorageConfig
 from lightmail.config.sections import ImapConfig, Pop3Config, SystemConfig
-from lightmail.operations import administrators, samples
+from lightmail.model import AccountId
+from lightmail.operations import administrators, jobs, samples
+from lightmail.operations.actors import Actor
 from lightmail.store.samples import MINUTE, Sample
 from tests.support.actors import OPERATOR
 from tests.support.apikit import TOKEN, Api, serve_api
@@ -102,6 +104,8 @@ def _add_mail(api: Api, realm: Realm) -> None:
     for text in (_MAIL, b"Subject: ours deleted\r\n\r\nours, deleted\r\n"):
         message = put_message(api, realm.account, realm.mailbox, text)
     assert api.delete(f"/admin/messages/{message}").status == 204
+    owner = Actor(f"owner@{realm.name}.example", "192.0.2.1", -1, account=realm.account)
+    run(jobs.start(api.store.tx, owner, jobs.UNDELETE, {"subject": "deleted"}, account=AccountId(realm.account)))
 
 
 def _people(api: Api, ours: Realm, others: Realm) -> Mapping[str, str]:
