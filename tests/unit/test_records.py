@@ -66,7 +66,7 @@ def test_a_trace_is_one_transaction_or_a_session_with_all_of_its() -> None:
     assert numbers(Wanted(trace="be1c09a77d2")) == []
 
 
-def test_a_client_of_another_process_is_told_without_the_trace_and_found_by_the_place() -> None:
+def test_a_client_that_was_told_without_the_trace_is_found_by_the_place() -> None:
     told = "2026-01-01T00:00:0{}.000Z info  imap.idle [a0] told ada@x of {} new messages in mailbox {}, up to UID {}"
     elsewhere = [told.format(6, 1, 1, 1), told.format(7, 3, 1, 3)]
     others = [told.format(8, 1, 2, 1), told.format(8, 1, 1, 2), told.format(9, 2, 1, 3)]
