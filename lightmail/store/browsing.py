@@ -3,7 +3,8 @@
 A page of a mailbox is read by its primary key from the newest message down, and costs as much as it shows and passes
 over. Text is looked for in a slice of at most SLICE messages, so that a page is answered in bounded time: one that
 found little says where to go on. What is ordered otherwise than by UID is read from all messages of the account; the
-``+ 0`` keeps servers from reading those of all accounts instead, by an index that has them in that order.
+``+ 0`` keeps servers from reading those of all accounts instead, by an index that has them in that order. Nothing is
+joined to what is yet to be ordered: it would be looked up for every message, and be carried along.
 """
 
 from __future__ import annotations
@@ -19,8 +20,10 @@ from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.ranges import names_from
 from lightmail.store.sqltext import padded, with_list
 
-# Messages that one page looks for text in.
+# Messages that one page looks for text in: of those that are there, and of those that are not. What was deleted at one
+# time came at many: each text may be on a page of the database that nothing else has brought into memory.
 SLICE: Final = 5000
+SLICE_OF_GONE: Final = 2000
 # A header block that takes more octets, offsets included, is not read for a list: its sender and subject are shown as
 # searches have them, in lower case.
 _HEADER_OCTETS: Final = 16_384
@@ -139,6 +142,11 @@ class Wanted:
         return bool(self.sender or self.subject)
 
     @property
+    def slice(self) -> int:
+        """How many messages one page looks for text in."""
+        return SLICE_OF_GONE if self.gone else SLICE
+
+    @property
     def everything(self) -> bool:
         """Whether that is all that is there."""
         return self == Wanted()
@@ -146,10 +154,12 @@ class Wanted:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A page: its messages, and where the next one begins, None where nothing follows."""
+    """A page: its messages, and where the next one begins, None where nothing follows. `slice` is how many messages a
+    page looks for text in."""
 
     messages: list[Listed]
     next: Place | None
+    slice: int
 
 
 # --- whose it is ---
@@ -249,8 +259,8 @@ _OF_ACCOUNT: Final = (
     " ORDER BY m.id + 0 DESC LIMIT %s OFFSET %s"
 )
 _DELETED: Final = (
-    f"SELECT {_COLUMNS} FROM mailboxes b JOIN messages m ON m.mailbox = b.id JOIN objects o ON o.id = m.object"  # noqa: S608
-    " WHERE b.account = %s AND (%s = 0 OR b.id = %s) AND m.fate = %s AND o.state = 1"
+    f"SELECT {_COLUMNS} FROM mailboxes b JOIN messages m ON m.mailbox = b.id"  # noqa: S608
+    " WHERE b.account = %s AND (%s = 0 OR b.id = %s) AND m.fate = %s AND m.object IS NOT NULL"
     " AND m.deleted_at + 0 >= %s AND m.deleted_at + 0 < %s"
     f" AND (m.deleted_at + 0 < %s OR (m.deleted_at + 0 = %s AND m.id + 0 < %s)){_DATED}"
     " ORDER BY m.deleted_at + 0 DESC, m.id + 0 DESC LIMIT %s OFFSET %s"
@@ -261,13 +271,14 @@ _BY_ID: Final = "s.id DESC"
 _BY_DELETION: Final = "s.deleted_at DESC, s.id DESC"
 # Of a slice the messages that have the text, and in any case the one that ends it where it is full.
 _TEXT: Final = (
-    "SELECT s.id, s.uid, s.mailbox, s.flags, s.octets, s.internaldate_us, s.deleted_at, s.object, s.fate,"  # noqa: S608
+    "SELECT s.id, s.uid, s.mailbox, s.flags, s.octets, s.internaldate_us, s.deleted_at, s.object, s.fate,"
     " s.place, r.object"
     " FROM (SELECT s.*, ROW_NUMBER() OVER (ORDER BY {order}) AS place FROM ({slice}) s) s"
     " LEFT JOIN renderings r ON r.object = s.object"
     " AND (%s = 0 OR INSTR(r.from_text, %s) > 0) AND (%s = 0 OR INSTR(r.subject, %s) > 0)"
-    f" WHERE r.object IS NOT NULL OR s.place = {SLICE} ORDER BY s.place LIMIT %s"
+    " WHERE r.object IS NOT NULL OR s.place = %s ORDER BY s.place LIMIT %s"
 )
+_LIVE: Final = "SELECT id FROM objects WHERE id IN ({list}) AND state = 1"
 _TOTAL: Final = "SELECT COUNT(*) FROM messages WHERE mailbox = %s AND deleted_at + 0 = 0"
 
 
@@ -287,7 +298,7 @@ class _Listing:
         for text in (wanted.sender, wanted.subject):
             given += [int(bool(text)), text.casefold().encode("utf-8", "replace")]
         sql = _TEXT.replace("{slice}", self.sql).replace("{order}", self.order)
-        return sql, (*self.params, SLICE, 0, *given, limit)
+        return sql, (*self.params, wanted.slice, 0, *given, wanted.slice, limit)
 
     def place(self, row: Row) -> Place:
         return row[6], row[1] if self.order == _BY_UID else row[0]
@@ -317,8 +328,8 @@ def messages_txn(
 ) -> Found:
     """A page of a mailbox's messages, or of all of an account: the newest first, those deleted last first.
 
-    Where text is looked for there is no offset, and a page may have fewer messages than `limit`, or none, and yet a
-    next one.
+    Where text is looked for there is no offset. There, and where messages are wanted that are gone, a page may have
+    fewer messages than `limit`, or none, and yet a next one: what cannot be restored, its object given up, is left out.
     """
     listing = _listing(account, mailbox, wanted, after)
     cursor.execute(*(listing.text(wanted, limit + 1) if wanted.by_text else listing.page(limit + 1, offset)))
@@ -327,9 +338,19 @@ def messages_txn(
     end = None
     if len(rows) > limit:
         end = listing.place(rows[limit - 1])
-    elif wanted.by_text and rows and rows[-1][9] == SLICE:
+    elif wanted.by_text and rows and rows[-1][9] == wanted.slice:
         end = listing.place(rows[-1])
-    return Found(_listed(cursor, shown), end)
+    return Found(_listed(cursor, _restorable(cursor, shown) if wanted.gone else shown), end, wanted.slice)
+
+
+def _restorable(cursor: Cursor, rows: Sequence[Row]) -> Sequence[Row]:
+    """Those of rows of _COLUMNS whose objects have not been given up."""
+    if not rows:
+        return rows
+    objects = padded([row[7] for row in rows])
+    cursor.execute(with_list(_LIVE, len(objects)), objects)
+    live = {row[0] for row in cursor.fetchall()}
+    return [row for row in rows if row[7] in live]
 
 
 def total_txn(cursor: Cursor, mailbox: MailboxId) -> int:

@@ -146,13 +146,15 @@ class Day:
     messages: int
 
 
-# The `+ 0` keeps servers from reading the deletions of all accounts by their index.
+# The `+ 0` keeps servers from reading the deletions of all accounts by their index. The names of mailboxes stay out of
+# it: they would be compared for each message.
 _DAYS: Final = (
-    "SELECT b.id, b.name, b.deleted_at, m.deleted_at - m.deleted_at %% 86400000000, COUNT(*)"
+    "SELECT m.mailbox, m.deleted_at - m.deleted_at %% 86400000000, COUNT(*)"
     " FROM mailboxes b JOIN messages m ON m.mailbox = b.id"
     " WHERE b.account = %s AND m.fate = 1 AND m.deleted_at + 0 > 0 AND m.object IS NOT NULL"
-    " GROUP BY b.id, b.name, b.deleted_at, m.deleted_at - m.deleted_at %% 86400000000"
+    " GROUP BY m.mailbox, m.deleted_at - m.deleted_at %% 86400000000"
 )
+_NAMED: Final = "SELECT id, name, deleted_at FROM mailboxes WHERE id IN ({list})"
 
 
 def days_txn(cursor: Cursor, account: AccountId) -> list[Day]:
@@ -161,7 +163,17 @@ def days_txn(cursor: Cursor, account: AccountId) -> list[Day]:
     Objects are not looked at, which would cost half as much again: one that has been given up is counted.
     """
     cursor.execute(_DAYS, (account,))
-    return [Day(MailboxId(row[0]), row[1].decode(), row[2], int(row[3]), int(row[4])) for row in cursor.fetchall()]
+    days = cursor.fetchall()
+    if not days:
+        return []
+    ids = padded(sorted({row[0] for row in days}))
+    cursor.execute(with_list(_NAMED, len(ids)), ids)
+    named = {row[0]: (row[1].decode(), row[2]) for row in cursor.fetchall()}
+    return [
+        Day(MailboxId(mailbox), *named[mailbox], int(day_us), int(messages))
+        for mailbox, day_us, messages in days
+        if mailbox in named
+    ]
 
 
 _UIDS: Final = "SELECT m.uid"

@@ -24,7 +24,7 @@ from lightmail.operations.append import NewMessage, append
 from lightmail.operations.domains import add_domain
 from lightmail.operations.flags import store_flags
 from lightmail.store import browsing
-from lightmail.store.browsing import SLICE, Found, Listed, Wanted
+from lightmail.store.browsing import SLICE, SLICE_OF_GONE, Found, Listed, Wanted
 from tests.support.actors import OPERATOR, of_domain
 from tests.support.bulkmail import MINUTE_US, fill
 from tests.support.reactor import run
@@ -50,8 +50,8 @@ def of_mailbox(store: Store, mailbox: MailboxId, wanted: Wanted = ALL, limit: in
     return run(admin_messages.of_mailbox(store.tx, OPERATOR, mailbox, wanted, None, limit, offset)).found
 
 
-def of_account(store: Store, account: Account, wanted: Wanted = ALL, limit: int = 100) -> Found:
-    return run(admin_messages.of_account(store.tx, OPERATOR, account.id, wanted, None, limit))
+def of_account(store: Store, account: Account, wanted: Wanted = ALL, limit: int = 100, offset: int = 0) -> Found:
+    return run(admin_messages.of_account(store.tx, OPERATOR, account.id, wanted, None, limit, offset))
 
 
 def walk(store: Store, account: Account, mailbox: MailboxId | None, wanted: Wanted, limit: int) -> list[Listed]:
@@ -191,6 +191,26 @@ def test_text_is_looked_for_in_slices(store: Store) -> None:
         assert [each.uid for each in walk(store, account, box, wanted, 50)] == [1]
     found = walk(store, account, mailbox, replace(ALL, sender="no. 5"), 50)
     assert [each.uid for each in found] == [n for n in range(count, 0, -1) if str(n).startswith("5")]
+    store.execute("UPDATE messages SET fate = 1, deleted_at = uid WHERE mailbox = %s", mailbox)
+    page = of_account(store, account, replace(wanted, deleted=True))
+    assert page.next is not None
+    assert (page.messages, page.next[0], page.slice) == ([], count - SLICE_OF_GONE + 1, SLICE_OF_GONE)
+    for deleted in (replace(DELETED, subject="nr. 1 über"), replace(DELETED, sender="no. 5")):
+        uids = [each.uid for each in walk(store, account, None, deleted, 50)]
+        assert uids == ([1] if deleted.subject else [each.uid for each in found])
+
+
+def test_what_cannot_be_restored_is_left_out_and_the_list_goes_on(store: Store) -> None:
+    account = store.account()
+    mailbox = store.fill(account, "INBOX", [NONE] * 9)
+    for id_ in ids(store, mailbox):
+        run(admin_messages.delete(store.tx, OPERATOR, id_))
+    given_up = "UPDATE objects SET state = 2 WHERE id IN (SELECT object FROM messages WHERE mailbox = %s AND {})"
+    store.execute(given_up.format("uid IN (7, 8)"), mailbox)
+    pages = [of_account(store, account, DELETED, limit=2, offset=offset) for offset in (0, 2, 7)]
+    assert [[each.uid for each in page.messages] for page in pages] == [[9], [6], [2, 1]]
+    assert [page.next is not None for page in pages] == [True, True, False]
+    assert [each.uid for each in walk(store, account, None, DELETED, 2)] == [9, 6, 5, 4, 3, 2, 1]
 
 
 # --- changes by id ---

@@ -12,7 +12,7 @@ from datetime import UTC, date, datetime
 from typing import Any, Final
 
 from lightmail.operations.admin_messages import Listed
-from lightmail.store.browsing import SLICE, Place, Wanted
+from lightmail.store.browsing import Place, Wanted
 from lightmail.web.pages import lists
 from lightmail.web.pages.fields import WrongField
 from lightmail.web.pages.lists import Listing
@@ -32,7 +32,7 @@ class Results:
     list: Listing
     further: str
     narrowed: bool
-    looked_through: int = SLICE
+    looked_through: int
 
 
 def words(visit: Visit, *names: str) -> dict[str, str]:
@@ -62,18 +62,19 @@ async def results(visit: Visit, path: str, query: Mapping[str, str], by_text: bo
     """The page that is asked for of the list at `path`."""
     narrowed = any(query.values())
     if not by_text:
-        listed = await ask(None, lists.LENGTH + 1, lists.offset(visit))
-        return Results(lists.listing(visit, path, query, listed.found.messages, listed.total), "", narrowed)
+        listed = await ask(None, lists.LENGTH, lists.offset(visit))
+        found, more = listed.found, listed.found.next is not None
+        return Results(lists.listing(visit, path, query, found.messages, listed.total, more), "", narrowed, found.slice)
     after = _place(visit.query.get("after", ""))
     found = (await ask(after, lists.LENGTH, 0)).found
     going_on = {**query, "after": f"{found.next[0]}.{found.next[1]}"} if found.next is not None else {}
     shown = Listing(found.messages, 0, 0, None, lists.link(path, query) if after is not None else "", "")
-    return Results(shown, lists.link(path, going_on) if going_on else "", narrowed)
+    return Results(shown, lists.link(path, going_on) if going_on else "", narrowed, found.slice)
 
 
 def nothing() -> Results:
     """What is shown while the query cannot be read."""
-    return Results(Listing((), 0, 0, None, "", ""), "", True)
+    return Results(Listing((), 0, 0, None, "", ""), "", True, 0)
 
 
 def _place(text: str) -> Place | None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlencode
 
+from lightmail.store.domains import Domain
 from lightmail.web.pages.views import Visit
 
 LENGTH: Final = 50
@@ -45,16 +46,53 @@ def link(path: str, query: Mapping[str, str], number: int = 1) -> str:
 
 
 def listing(
-    visit: Visit, path: str, query: Mapping[str, str], found: Sequence[Any], total: int | None = None
+    visit: Visit,
+    path: str,
+    query: Mapping[str, str],
+    found: Sequence[Any],
+    total: int | None = None,
+    more: bool | None = None,
 ) -> Listing:
-    """The page of the list at `path` whose items, and the first of the next page, were `found` behind `offset`."""
+    """The page of the list at `path` whose items, and the first of the next page, were `found` behind `offset`. `more`
+    says whether there is a next page, for a list that may leave some of its items out."""
     number, items = page(visit), found[:LENGTH]
     before = offset(visit)
+    following = len(found) > LENGTH if more is None else more
     return Listing(
         items,
         before + 1 if items else 0,
         before + len(items),
         total,
         link(path, query, number - 1) if number > 1 else "",
-        link(path, query, number + 1) if len(found) > LENGTH and number < _LAST else "",
+        link(path, query, number + 1) if following and number < _LAST else "",
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """A page of a list of addresses with what it was searched for: how they begin, and the name of their domain, empty
+    for all. `choice` names the domains that can be chosen, None: any."""
+
+    list: Listing
+    search: str
+    domain: str
+    choice: Sequence[str] | None
+
+    @property
+    def narrowed(self) -> bool:
+        """Whether there may be more than what was searched for."""
+        return bool(self.search or (self.domain and self.choice is None))
+
+
+# Of a domain (None: of all), what begins so, up to a limit behind an offset; and how many there are in all.
+Find = Callable[[int | None, str, int, int], Awaitable[tuple[Sequence[Any], int | None]]]
+
+
+async def addresses(
+    visit: Visit, path: str, domain: Domain | None, own: Sequence[tuple[int, str]] | None, find: Find
+) -> Addresses:
+    """The page of the list at `path`, of a domain or of all; `own` are those of who asks, None where he has all."""
+    search, of = visit.query.get("search", ""), "" if domain is None else domain.name
+    found, total = await find(None if domain is None else domain.id, search, LENGTH + 1, offset(visit))
+    shown = listing(visit, path, {"search": search, "domain": of}, found, total)
+    return Addresses(shown, search, of, None if own is None else [name for _, name in own])
