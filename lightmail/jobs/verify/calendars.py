@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 from lightmail.jobs.verify.steps import Emit, Hands, Step
 from lightmail.jobs.verify.table import CHECKS
+from lightmail.jobs.verify.walking import is_frozen, stretch, suspects
 from lightmail.objects import keys
 from lightmail.objects.backends import ObjectMissing, ObjectStore
 from lightmail.operations import calendar_purge
-from lightmail.store import calendar_objects, epochs, referred
+from lightmail.store import calendar_objects, referred
 from lightmail.store.calendar_objects import Kept
 
 _PAGE: Final = 1000
-# Behind every key below ``calendars/``.
-_END: Final = f"{keys.CALENDAR_PREFIX}0"
 
 
 class CalendarsPass:
@@ -40,26 +40,19 @@ class CalendarsPass:
         return ""
 
     async def step(self, cursor: Any, emit: Emit) -> Step:
-        hands = self._hands
-        listed = await hands.pool.run(hands.store.keys, keys.CALENDAR_PREFIX, cursor, _PAGE)
-        last = listed[-1] if len(listed) == _PAGE else _END
-        rows = await hands.database.read("verify", calendar_objects.kept_txn, cursor, last, _PAGE)
-        if len(rows) == _PAGE:
-            last = min(last, rows[-1].key)
-        known, present = {row.key for row in rows}, set(listed)
-        await self._look_at_strangers([key for key in listed if key <= last and key not in known], emit)
-        await self._look_at_unreferred([row.key for row in rows if row.event is None and not row.dropped_us], emit)
-        used = [row for row in rows if row.event is not None and row.key <= last]
-        await self._look_at_texts([row for row in used if self._deep or row.key not in present], emit)
-        return Step(None if last == _END else last, len(listed) + len(rows), 1.0 if last == _END else 0.5)
+        read, key_of = calendar_objects.kept_txn, attrgetter("key")
+        found = await stretch(self._hands, keys.CALENDAR_PREFIX, cursor, _PAGE, read, key_of)
+        await self._look_at_strangers(found.strangers, emit)
+        left = [row.key for row in found.rows if row.event is None and not row.dropped_us]
+        await self._look_at_unreferred(left, emit)
+        used = [row for row in found.rows if row.event is not None]
+        await self._look_at_texts([row for row in used if self._deep or row.key not in found.present], emit)
+        return Step(found.following, found.looked, 1.0 if found.following is None else 0.5)
 
     async def _look_at_strangers(self, found: Sequence[str], emit: Emit) -> None:
         """Objects without a row: a database that was restored from a backup does not know of later ones."""
         born_until_us = int(self._clock() * 1_000_000) - self._grace_us
-        for key in found:
-            if not keys.is_calendar_key(key):
-                emit(CHECKS["foreign-key"].finding(key=key))
-        ours = [key for key in found if keys.is_calendar_key(key) and keys.born_us(key) <= born_until_us]
+        ours = suspects(found, keys.is_calendar_key, born_until_us, emit)
         known = await self._hands.database.read("verify", calendar_objects.known_txn, ours) if ours else set()
         await self._leave([key for key in ours if key not in known], emit)
 
@@ -71,8 +64,7 @@ class CalendarsPass:
     async def _leave(self, leftovers: Sequence[str], emit: Emit) -> None:
         if not leftovers:
             return
-        # What a frozen store does not know may be of a time that its database has lost.
-        frozen = bool((await self._hands.database.read("verify", epochs.read_txn)).frozen_at)
+        frozen = await is_frozen(self._hands)
         mended = self._mending and not frozen
         for key in leftovers:
             if mended:

@@ -8,20 +8,21 @@ and an object whose row is gone was deleted. What is younger than the grace may 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import itemgetter
 from typing import Any, Final
 
 from lightmail.jobs.verify.references import emit_for_object
 from lightmail.jobs.verify.rows import MESSAGES_AT_ONCE
 from lightmail.jobs.verify.steps import Emit, Hands, Step
 from lightmail.jobs.verify.table import CHECKS
+from lightmail.jobs.verify.walking import is_frozen, stretch, suspects
 from lightmail.model import AccountId, ObjectState
 from lightmail.objects import keys
 from lightmail.operations import repair
-from lightmail.store import collection, epochs, referred, suspects
+from lightmail.store import collection, referred
+from lightmail.store.suspects import next_messages_txn
 
 _PAGE: Final = 4000
-# Behind every key below ``emails/``.
-_END: Final = f"{keys.PREFIX}0"
 _LIVE: Final = ObjectState.LIVE.value
 
 
@@ -43,35 +44,23 @@ class ListingPass:
 
     async def step(self, cursor: Any, emit: Emit) -> Step:
         hands = self._hands
-        listed = await hands.pool.run(hands.store.keys, keys.PREFIX, cursor, _PAGE)
-        last = listed[-1] if len(listed) == _PAGE else _END
-        rows = await hands.database.read("verify", referred.keys_txn, cursor, last, _PAGE)
-        if len(rows) == _PAGE:
-            last = min(last, rows[-1][0])
-        known = {key for key, _, _ in rows}
-        present = set(listed)
-        await self._look_at_orphans([key for key in listed if key <= last and key not in known], emit)
+        found = await stretch(hands, keys.PREFIX, cursor, _PAGE, referred.keys_txn, itemgetter(0))
+        await self._look_at_orphans(found.strangers, emit)
         if self._absent:
-            missing = [id_ for key, id_, state in rows if key <= last and state == _LIVE and key not in present]
+            missing = [id_ for key, id_, state in found.rows if state == _LIVE and key not in found.present]
             await look_at_absent(hands, missing, emit)
-        return Step(None if last == _END else last, len(listed) + len(rows), _place(last))
+        return Step(found.following, found.looked, 1.0 if found.following is None else _place(found.following))
 
     async def _look_at_orphans(self, found: Sequence[str], emit: Emit) -> None:
         """Report keys without a row that are old enough, and quarantine them."""
         hands = self._hands
         born_until_us = int(self._clock() * 1_000_000) - self._grace_us
-        suspected = []
-        for key in found:
-            if not keys.is_object_key(key):
-                emit(CHECKS["foreign-key"].finding(key=key))
-            elif keys.born_us(key) <= born_until_us:
-                suspected.append(key)
+        suspected = suspects(found, keys.is_object_key, born_until_us, emit)
         if not suspected:
             return
         known = await hands.database.read("verify", collection.known_keys_txn, suspected)
         sizes = await hands.pool.run(_sizes, hands, [key for key in suspected if key not in known])
-        # The orphans of a frozen store may be the mail of a time that its database has lost.
-        frozen = bool((await hands.database.read("verify", epochs.read_txn)).frozen_at)
+        frozen = await is_frozen(hands)
         mended = self._mending and not frozen
         for key, octets in sizes.items():
             if octets is None:
@@ -126,7 +115,7 @@ class AccountObjectsPass:
     async def step(self, cursor: Any, emit: Emit) -> Step:
         hands = self._hands
         after = (int(cursor[0]), int(cursor[1]))
-        part = await hands.database.read("verify", suspects.next_messages_txn, after, MESSAGES_AT_ONCE, self._account)
+        part = await hands.database.read("verify", next_messages_txn, after, MESSAGES_AT_ONCE, self._account)
         if part is None:
             return Step(None, 0, 1.0)
         rows = await hands.database.read("verify", referred.objects_of_txn, part)
