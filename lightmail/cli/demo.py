@@ -1,4 +1,4 @@
-"""``lightmail demo``: the embedded server in the foreground, with an account and a few messages to look at."""
+"""``lightmail demo``: the embedded server in the foreground, with an account, a few messages and an administrator."""
 
 from __future__ import annotations
 
@@ -28,18 +28,20 @@ from lightmail.errors import AlreadyExists, StartupError
 from lightmail.model import INBOX
 from lightmail.operations.accounts import Change, add_account, change_account
 from lightmail.operations.actors import Actor
+from lightmail.operations.administrators import add_administrator, set_password
 from lightmail.operations.domains import add_domain
-from lightmail.store import accounts, mailboxes
+from lightmail.store import accounts, administrators, mailboxes
 
 DOMAIN: Final = "example.org"
 ADDRESS: Final = f"demo@{DOMAIN}"
+ADMINISTRATOR: Final = "demo"
 _READY_SECONDS: Final = 60.0
 _STOP_SECONDS: Final = 60.0
 
 
 @click.command("demo")
 def demo() -> None:
-    """Run the embedded server with a demo account and a few messages, in the foreground.
+    """Run the embedded server with a demo account, a few messages and an administrator, in the foreground.
 
     Everything is kept in ./var; running it again finds the mail of the first time.
     """
@@ -49,12 +51,19 @@ def demo() -> None:
     if config.lmtp is None or config.api is None or config.imap is None or config.pop3 is None:
         raise StartupError("The demo needs every service of the embedded default.")
     prepare_directory(config.system)
-    password = _password(Path(config.system.data_directory) / "demo-password")
-    hashed = hash_password(password)
+    directory = Path(config.system.data_directory)
+    password, sign_in = _password(directory / "demo-password"), _password(directory / "demo-admin-password")
+    hashed, sign_in_hashed = hash_password(password), hash_password(sign_in)
     actor = console()
 
+    async def make(rows: Rows) -> bool:
+        await rows.database.migrate()
+        untouched = await _prepare(rows, actor, hashed)
+        await _appoint(rows, actor, sign_in_hashed)
+        return untouched
+
     def prepare(reactor: Any) -> Awaitable[bool]:
-        return app.with_rows(config, lambda rows: _prepare(rows, actor, hashed), reactor, migrating=True)
+        return app.with_rows(config, make, reactor, migrating=True)
 
     untouched = in_reactor(prepare)
     # The server itself says when it is ready, as to systemd: whatever answers on its ports may be another one.
@@ -69,7 +78,7 @@ def demo() -> None:
             _wait_until_ready(server, told)
         if untouched:
             _deliver(config.lmtp.bind, config.lmtp.port)
-        click.echo(_welcome(config, password))
+        click.echo(_welcome(config, password, sign_in))
         status = server.wait()
     except KeyboardInterrupt:
         # Ctrl-C reached the server, too: it is stopping already.
@@ -83,8 +92,7 @@ def demo() -> None:
 
 
 async def _prepare(rows: Rows, actor: Actor, password_hash: str) -> bool:
-    """Make the schema, the domain and the account, or give the account the password; True when no mail ever came."""
-    await rows.database.migrate()
+    """Make the domain and the account, or give the account the password; True when no mail ever came."""
     with suppress(AlreadyExists):
         await add_domain(rows.transactions, actor, DOMAIN)
     try:
@@ -98,8 +106,18 @@ async def _prepare(rows: Rows, actor: Actor, password_hash: str) -> bool:
     return inbox is None or inbox.uidnext == 1
 
 
+async def _appoint(rows: Rows, actor: Actor, password_hash: str) -> None:
+    """Make the administrator, or give him the password."""
+    try:
+        await add_administrator(rows.transactions, actor, ADMINISTRATOR, password_hash)
+    except AlreadyExists:
+        existing = await rows.database.read("demo", administrators.by_name_txn, ADMINISTRATOR)
+        assert existing is not None
+        await set_password(rows.transactions, actor, existing.administrator.id, password_hash)
+
+
 def _password(path: Path) -> str:
-    """The demo account's password: made once, then found again in `path`."""
+    """A password: made once, then found again in `path`."""
     try:
         return path.read_text("ascii").strip()
     except FileNotFoundError:
@@ -132,7 +150,7 @@ def _deliver(host: str, port: int) -> None:
             lmtp.sendmail("welcome@example.org", [ADDRESS], message)
 
 
-def _welcome(config: Config, password: str) -> str:
+def _welcome(config: Config, password: str, sign_in: str) -> str:
     assert config.imap is not None
     assert config.pop3 is not None
     assert config.lmtp is not None
@@ -143,6 +161,8 @@ def _welcome(config: Config, password: str) -> str:
 LightMail is running; its data is in {config.system.data_directory}. Ctrl-C stops it.
 
 demo account: {ADDRESS} password: {password}
+
+Admin web: http://{_host(api.bind)}:{api.port}/ name: {ADMINISTRATOR} password: {sign_in}
 
 Settings for a mail client (user name: {ADDRESS}):
   IMAP    {imap.bind}  port {imap.ssl_port} with TLS, or {imap.port} with STARTTLS

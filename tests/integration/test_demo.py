@@ -16,12 +16,13 @@ from pathlib import Path
 import pytest
 
 from tests.integration.servers import HOST, MailServer, environment
+from tests.support.browser import Browser
 
 SUBJECTS = 5
 
 
 class Demo:
-    """A run of `lightmail demo`, its standard output read as far as the account's line."""
+    """A run of `lightmail demo`, its standard output read as far as somebody waited for it."""
 
     def __init__(self, directory: Path, server: MailServer) -> None:
         self.process = subprocess.Popen(
@@ -88,6 +89,16 @@ def inbox(server: MailServer, name: str, password: str) -> list[bytes]:
     return found
 
 
+def overview(server: MailServer, url: str, name: str, password: str) -> str:
+    """What the admin web shows first to those who sign in as the demo says."""
+    assert url == f"http://{HOST}:{server.http}/"
+    browser = Browser(server.http)
+    page = browser.send(browser.get("/").form("/web/sign-in"), name=name, password=password)
+    assert page.status == 200
+    assert "/web/configuration" in page.links, "he administers the server"
+    return page.text
+
+
 def test_demo_twice(tmp_path, start):
     server = MailServer(tmp_path)
     passwords = []
@@ -95,7 +106,10 @@ def test_demo_twice(tmp_path, start):
         demo = start(tmp_path, server)
         name, password = demo.wait_for(r"^demo account: (\S+) password: (\S+)$").groups()
         assert name == "demo@example.org"
-        passwords.append(password)
+        web = demo.wait_for(r"^Admin web: (\S+) name: (\S+) password: (\S+)$").groups()
+        assert "Overview" in overview(server, *web)
+        passwords.append((password, web[2]))
+        assert password != web[2]
         demo.wait_for(r"IMAP +127\.0\.0\.1 +port \d+ with TLS")
         subjects = inbox(server, name, password)
         assert len(subjects) == SUBJECTS

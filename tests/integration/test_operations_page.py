@@ -136,6 +136,8 @@ def test_the_readme():
         demo = machine.at_a_terminal("env", "-C", checkout, "make", "run")
         try:
             name, password = demo.wait_for(r"^demo account: (\S+) password: (\S+)$", 120).groups()
+            url = demo.wait_for(r"^Admin web: (\S+) name: \S+ password: \S+$", 10)[1]
+            assert "Sign in" in machine.run("curl", "--silent", "--fail", "--location", url)
             answers = [Answer(f"Enter host password for user '{name}':", password)]
             done = walk(machine, ROOT / "README.md", directory=checkout, instead=two_commands, answers=answers)
             demo.interrupt(60)
