@@ -33,7 +33,7 @@ class Stretch(Generic[Row]):
 async def stretch(
     hands: Hands, prefix: str, cursor: str, page: int, read: Read[Row], key_of: Callable[[Row], str]
 ) -> Stretch[Row]:
-    """The next stretch of the keys below ``prefix/``, above `cursor`: `page` keys and rows at most. Raises Unavailable."""
+    """The next stretch of the keys below ``prefix/``, above `cursor`: at most `page` keys and rows. Unavailable."""
     end = f"{prefix}0"  # behind every key below ``prefix/``
     listed = await hands.pool.run(hands.store.keys, prefix, cursor, page)
     last = listed[-1] if len(listed) == page else end
