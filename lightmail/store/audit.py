@@ -21,6 +21,7 @@ _PAGE: Final = (
     "SELECT a.id, a.happened_at, a.actor, a.origin, a.action, a.subject, a.detail, a.domain, d.name FROM audit_log a"
     " LEFT JOIN domains d ON d.id = a.domain WHERE {conditions} ORDER BY a.id DESC LIMIT %s"
 )
+_NEWER: Final = _PAGE.replace("a.id DESC", "a.id")
 
 
 def record_statement(
@@ -75,11 +76,20 @@ class Entry:
 
 def page_txn(cursor: Cursor, filters: Filters, before: int | None, limit: int) -> list[Entry]:
     """Up to `limit` entries, the newest first, of those with an id below `before`."""
+    return _page(cursor, _PAGE, filters, "a.id < %s", before, limit)
+
+
+def newer_txn(cursor: Cursor, filters: Filters, after: int, limit: int) -> list[Entry]:
+    """Up to `limit` entries, the newest first, of those with an id above `after`: the oldest of them."""
+    return _page(cursor, _NEWER, filters, "a.id > %s", after, limit)[::-1]
+
+
+def _page(cursor: Cursor, sql: str, filters: Filters, bound: str, place: int | None, limit: int) -> list[Entry]:
     conditions, params = _conditions(filters)
-    if before is not None:
-        conditions.append("a.id < %s")
-        params.append(before)
-    cursor.execute(_PAGE.replace("{conditions}", " AND ".join(conditions) or "1 = 1"), (*params, limit))
+    if place is not None:
+        conditions.append(bound)
+        params.append(place)
+    cursor.execute(sql.replace("{conditions}", " AND ".join(conditions) or "1 = 1"), (*params, limit))
     return [_entry(row) for row in cursor.fetchall()]
 
 

@@ -272,15 +272,24 @@ def test_who_has_a_domain_starts_and_sees_jobs_of_its_accounts_alone(api: Api) -
 
 def test_the_audit_log_is_searched_and_read_by_pages(api: Api) -> None:
     _, domain = _domain(api)
-    addresses = [_owner(api, domain)[1] for _ in range(52)]
+    addresses = [_owner(api, domain)[1] for _ in range(102)]
     browser = _signed_in(api)
-    page = browser.get(f"/web/audit?domain={domain}&action=account")
-    assert addresses[-1] in page.text
-    assert addresses[0] not in page.text
-    older = browser.get(next(link for link in page.links if "before=" in link))
-    assert addresses[0] in older.text
-    assert addresses[-1] not in older.text
-    assert "domain.add" not in older.text
+    page = first = browser.get(f"/web/audit?domain={domain}&action=account")
+    assert "Previous" not in page.text
+    pages = [page.text]
+    for there, back in ((addresses[51], addresses[52]), (addresses[1], addresses[2])):
+        page = browser.get(next(link for link in page.links if "before=" in link))
+        assert there in page.text
+        assert back not in page.text
+        pages.append(page.text)
+    assert addresses[0] in page.text
+    assert "Next" not in page.text
+    assert "domain.add" not in page.text
+    second = browser.get(next(link for link in page.links if "after=" in link))
+    assert second.text == pages[1]
+    assert browser.get(next(link for link in second.links if "after=" in link)).text == pages[0]
+    assert f"{addresses[-1]} " in first.text
+    assert browser.get(f"/web/audit?domain={domain}&action=account&after=999999999").text == pages[0]
     for query, there in (
         (f"subject={addresses[3]}", True),
         (f"subject={addresses[3]}&action=account.add", True),
@@ -487,18 +496,18 @@ def test_a_month_costs_what_its_requests_and_space_do() -> None:
     assert dashboard.estimate(prices, counts, 15 * 86_400, 0).total == 24.0
 
 
-@pytest.mark.parametrize(("value", "edge"), [(0, "1"), (0.3, "0.5"), (1, "1"), (3, "5"), (99, "100"), (1234, "2,000")])
+@pytest.mark.parametrize(("value", "edge"), [(0, "1"), (0.25, "0.3"), (1, "1"), (3, "3"), (99, "100"), (1234, "1,500")])
 def test_edges_of_plots_are_round(value: float, edge: str) -> None:
     span = plots.Span(0, MINUTE, 1.0, known=True)
-    assert plots.plot("x", "X", "at once", [span], (("x", lambda _: value),)).top == edge
+    assert plots.plot("x", "X", "at once", [span], (("x", lambda _: value),)).scale[0] == edge
 
 
 @pytest.mark.parametrize(
-    ("value", "edge"), [(0, "1"), (700, "1000"), (1024, "1K"), (3 << 20, "5M"), (900 << 20, "1000M")]
+    ("value", "edge"), [(0, "1 byte"), (700, "800 bytes"), (1024, "1 KiB"), (3 << 20, "3 MiB"), (900 << 20, "1000 MiB")]
 )
 def test_edges_of_plots_of_octets_are_round_in_units_of_1024(value: float, edge: str) -> None:
     span = plots.Span(0, MINUTE, 1.0, known=True)
-    assert plots.plot("x", "X", "octets a minute", [span], (("x", lambda _: value),)).top == edge
+    assert plots.plot("x", "X", "octets a minute", [span], (("x", lambda _: value),)).scale[0] == edge
 
 
 # --- the configuration, what is told ---
@@ -525,7 +534,7 @@ def test_documents_are_told_in_words() -> None:
     }
     assert telling.pairs(document) == [
         ("clean", "yes"),
-        ("octets freed", "1M"),
+        ("octets freed", "1 MiB"),
         ("expires", "never"),
         ("counts", "bodies gone 3"),
         ("notes", "one, two"),
