@@ -14,11 +14,12 @@ import pytest
 from twisted.internet import reactor as installed_reactor
 
 from lightmail.auth import totp
-from lightmail.config.sections import ImapConfig
+from lightmail.config.sections import ImapConfig, SystemConfig
 from lightmail.operations import administrators
 from lightmail.operations.accounts import add_account
 from lightmail.operations.domains import add_domain
 from lightmail.web.http import BoundedSite
+from lightmail.web.pages import qr
 from lightmail.web.pages.application import make_resource
 from lightmail.web.pages.table import VIEWS
 from lightmail.web.pages.views import Access, Answer, Html, View, Visit
@@ -198,8 +199,11 @@ def test_who_signs_out_is_out_everywhere_that_cookie_was(api: Api) -> None:
 def test_codes_are_set_up_asked_for_and_taken_once(api: Api) -> None:
     name = _administrator(api)
     browser, _ = _sign_in(api, name)
-    form = browser.get("/web/myself").form("/web/myself/totp")
+    page = browser.get("/web/myself")
+    form = page.form("/web/myself/totp")
     secret = base64.b32decode(form.fields["secret"])
+    assert totp.key_text(secret) in page.text
+    assert _drawn(page) == qr.drawn(totp.key_uri(secret, name, SystemConfig().hostname)).path
     assert browser.send(form, code="000000").status in (200, 422)
     before = totp.code(secret, int(time.time()) // 30 - 1)  # of the step before, so that another is left for later
     assert "a code of your app is asked for" in browser.send(form, code=before).text.lower()
@@ -212,6 +216,11 @@ def test_codes_are_set_up_asked_for_and_taken_once(api: Api) -> None:
     assert "not the code" in page.text
     page = inside.send(inside.get("/web/myself").form("/web/myself/totp/remove"), password=PASSWORD)
     assert "No code is asked for any more." in page.text
+
+
+def _drawn(page: Page) -> str:
+    """The dark part of the QR code that a page shows."""
+    return next(given["d"] or "" for tag, given in page.elements if tag == "path" and "class" not in given)
 
 
 def test_another_password_takes_the_present_one_and_signs_other_browsers_out(api: Api) -> None:
@@ -247,9 +256,22 @@ def test_an_owner_sees_the_settings_of_his_account(api: Api) -> None:
     browser, page = _sign_in(api, address)
     assert address in page.text
     assert "993" in page.text
+    assert "svg" not in {tag for tag, _ in page.elements}
     profile = browser.request("GET", "/web/client-settings/profile?address=another@else.example")
     assert profile.headers["content-type"] == "application/x-apple-aspen-config"
     assert address in profile.html
+
+
+def test_a_page_that_came_by_tls_has_its_address_for_a_phone(api: Api) -> None:
+    _, domain = _domain(api)
+    address = _owner(api, domain)
+    for host, named in (("mail.example.org", True), ("[2001:db8::1]:8443", True), ("x'><script>", False)):
+        browser = Browser(api.port, {"X-Forwarded-Proto": "https", "Host": host})
+        browser.send(browser.get("/").form("/web/sign-in"), name=address, password=PASSWORD)
+        page = browser.get("/web/client-settings")
+        assert (f"https://{host}/web/client-settings" in page.text) == named
+        assert not named or _drawn(page) == qr.drawn(f"https://{host}/web/client-settings").path
+        assert address not in (next((text for text in page.text.split() if text.startswith("https:")), ""))
 
 
 def test_no_page_says_the_words_of_a_stranger(api: Api) -> None:

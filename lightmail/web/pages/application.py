@@ -130,7 +130,8 @@ def _handler(view: View, menu: Menu, services: ApiServices, doorkeeper: Doorkeep
             form = _checked_form(request, view, who, secret)
             browser = _browser(request)
             query = requests.fields(request.query)
-            visit = Visit(who, origin, secure, browser, variables, query, form, services, doorkeeper)
+            site = requests.site(request, trusted)
+            visit = Visit(who, origin, secure, browser, variables, query, form, services, doorkeeper, site)
             answer = await view.run(visit) if _may_see(view, who) else _to_sign_in(request, view, who)
         except CancelledError:
             if request.channel is not None:

@@ -9,6 +9,7 @@ from lightmail.store import profiles
 from lightmail.store.addresses import normalised
 from lightmail.web.discovery import mobileconfig
 from lightmail.web.discovery.servers import servers
+from lightmail.web.pages import qr
 from lightmail.web.pages.subjects import OF_ADMINISTRATORS, subject
 from lightmail.web.pages.views import Access, Answer, File, Html, View, Visit
 
@@ -26,6 +27,8 @@ async def show(visit: Visit) -> Answer:
         "incoming": told.incoming,
         "outgoing": told.outgoing,
         "path_of_profile": f"{_PATH}/profile",
+        "here": f"{visit.site}{_PATH}" if visit.site else "",
+        "qr": await visit.services.hashing.run(qr.drawn, f"{visit.site}{_PATH}") if visit.site else None,
     }
     return Html("client_settings.html", values)
 

@@ -13,6 +13,7 @@ from lightmail.errors import Invalid, NoSuchAdministrator
 from lightmail.operations import administrators as operations
 from lightmail.store import administrators
 from lightmail.store.administrators import Administrator, Credentials
+from lightmail.web.pages import qr
 from lightmail.web.pages.views import Access, Answer, Html, Redirect, View, Visit
 
 _PATH: Final = "/web/myself"
@@ -21,23 +22,23 @@ _LEAST_CHARACTERS: Final = 10
 
 async def show(visit: Visit) -> Answer:
     """The page."""
-    return _page(visit)
+    return await _page(visit)
 
 
 async def change_password(visit: Visit) -> Answer:
     """Change the password, which takes the present one."""
     known = await _credentials(visit)
     if not await _is_right(visit, known, visit.form.get("password", "")):
-        return _page(visit, "The present password is another one.", status=403)
+        return await _page(visit, "The present password is another one.", status=403)
     new = visit.form.get("new_password", "")
     if len(new) < _LEAST_CHARACTERS:
-        return _page(visit, f"A password has {_LEAST_CHARACTERS} characters at least.", status=422)
+        return await _page(visit, f"A password has {_LEAST_CHARACTERS} characters at least.", status=422)
     if new != visit.form.get("repeated", ""):
-        return _page(visit, "The new password was not repeated as it is.", status=422)
+        return await _page(visit, "The new password was not repeated as it is.", status=422)
     try:
         password_hash = await visit.services.hashing.run(hash_password, new)
     except Invalid as error:
-        return _page(visit, error.text, status=422)
+        return await _page(visit, error.text, status=422)
     session = visit.who.sha256 if visit.who is not None else b""
     id = known.administrator.id
     await operations.set_password(visit.services.transactions, visit.actor, id, password_hash, session)
@@ -50,7 +51,7 @@ async def add_totp(visit: Visit) -> Answer:
     secret = _read_secret(visit.form.get("secret", ""))
     step = totp.matching_step(secret, visit.form.get("code", ""), time.time(), 0)
     if step is None:
-        return _page(visit, "That is not the code that the app should show now. Is its clock right?", secret, 422)
+        return await _page(visit, "That is not the code that the app should show now. Is its clock right?", secret, 422)
     await operations.set_totp(visit.services.transactions, visit.actor, known.administrator.id, secret, step)
     return Redirect(_PATH, "totp-added")
 
@@ -59,21 +60,22 @@ async def remove_totp(visit: Visit) -> Answer:
     """Ask for no codes any more, which takes the password."""
     known = await _credentials(visit)
     if not await _is_right(visit, known, visit.form.get("password", "")):
-        return _page(visit, "The password is another one.", status=403)
+        return await _page(visit, "The password is another one.", status=403)
     await operations.set_totp(visit.services.transactions, visit.actor, known.administrator.id, b"")
     return Redirect(_PATH, "totp-removed")
 
 
-def _page(visit: Visit, trouble: str = "", secret: bytes = b"", status: int = 200) -> Html:
+async def _page(visit: Visit, trouble: str = "", secret: bytes = b"", status: int = 200) -> Html:
     administrator = _administrator(visit)
     secret = secret or totp.new_secret()
-    issuer = visit.services.config.system.hostname
+    uri = totp.key_uri(secret, administrator.name, visit.services.config.system.hostname)
     values = {
         "trouble": trouble,
         "administrator": administrator,
         "secret": base64.b32encode(secret).decode("ascii"),
         "key_text": totp.key_text(secret),
-        "key_uri": totp.key_uri(secret, administrator.name, issuer),
+        "key_uri": uri,
+        "qr": None if administrator.has_totp else await visit.services.hashing.run(qr.drawn, uri),
     }
     return Html("myself.html", values, status)
 

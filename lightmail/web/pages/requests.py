@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -11,6 +12,7 @@ from lightmail.peers import ip_of, is_in, is_loopback
 from lightmail.web.http import BoundedRequest
 
 _MOST_FIELDS: Final = 200
+_HOST: Final = re.compile(r"[A-Za-z0-9.:\[\]-]{1,260}")
 # With __Host- no neighbouring host and no plain page of ours can set it (RFC 6265bis section 4.1.3.2).
 _SECURE_COOKIE: Final = "__Host-lightmail"
 _PLAIN_COOKIE: Final = "lightmail"
@@ -54,6 +56,13 @@ def is_secure(request: BoundedRequest, trusted: Collection[Network]) -> bool:
         return True
     said = request.requestHeaders.getRawHeaders(b"x-forwarded-proto", [b""])[-1].strip().lower()
     return said == b"https" and (is_in(request.peer, trusted) or is_loopback(request.peer))
+
+
+def site(request: BoundedRequest, trusted: Collection[Network]) -> str:
+    """Where the browser found this server, such as https://mail.example.org:8443; empty where it does not speak TLS."""
+    host = request.requestHeaders.getRawHeaders(b"host", [b""])[-1].decode("ascii", "replace")
+    known = is_secure(request, trusted) and _HOST.fullmatch(host) is not None
+    return f"https://{host}" if known else ""
 
 
 def secret(request: BoundedRequest, secure: bool) -> str:

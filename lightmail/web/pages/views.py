@@ -82,7 +82,8 @@ class Visit:
     """Somebody's request for a page that he may see.
 
     `who` is None on pages for everybody. `origin` is the client's IP address, `secure` says that nobody between can
-    read along. `path`, `query` and `form` are texts as they came.
+    read along. `path`, `query` and `form` are texts as they came. `site` is this server's address as the browser has
+    it, such as https://mail.example.org, empty where it does not speak TLS.
     """
 
     who: SignedIn | None
@@ -94,6 +95,7 @@ class Visit:
     form: Mapping[str, str]
     services: ApiServices
     doorkeeper: Doorkeeper
+    site: str = ""
 
     @property
     def actor(self) -> Actor:
