@@ -469,7 +469,7 @@ def test_all_that_match_come_back(api: Api, root: Browser, owned: Owned) -> None
     assert len(days) == 2
     assert "(60)" in page.text
     narrowed = root.get(f"{path}?since={days[1]}")
-    assert "1 to 30" in narrowed.text
+    assert "30 in all" in narrowed.text
     assert "Other" not in [text for text in narrowed._text if text == "Other"]
     assert "The messages are back" in root.send(narrowed.form(f"{path}/restore-all")).text
     assert owned.live() == 30

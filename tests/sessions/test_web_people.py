@@ -271,7 +271,7 @@ def test_a_disabled_account_lets_nobody_in_until_it_is_enabled(api: Api, root: B
     assert "is disabled" in root.send(root.get(base).form(f"{base}/disable")).text
     assert "This account is disabled." in visitors.sign_in(api, account.address)[1].text
     assert "is enabled" in root.send(root.get(base).form(f"{base}/enable")).text
-    assert "Settings for mail clients" in visitors.sign_in(api, account.address)[1].text
+    assert "Your client settings" in visitors.sign_in(api, account.address)[1].text
 
 
 def test_an_account_goes_when_its_address_is_typed_and_comes_back(api: Api) -> None:
@@ -397,11 +397,11 @@ def test_an_owner_sees_what_his_account_holds(api: Api) -> None:
     account = visitors.account(api, name)
     browser = visitors.owner(api, account)
     page = browser.get("/web/my")
-    assert ("0 of any" in page.text, "is full" in page.text, account.address in page.text) == (True, False, True)
+    assert ("0, no limit" in page.text, "is full" in page.text, account.address in page.text) == (True, False, True)
     api.store.execute("UPDATE accounts SET quota_octets = 1024 WHERE id = %s", account.id)
     api.store.execute("UPDATE account_usage SET octets = 1024 WHERE account = %s", account.id)
     page = browser.get("/web/my")
-    assert ("1K of 1K" in page.text, "is full, and no mail comes in" in page.text) == (True, True)
+    assert ("1 KiB of 1 KiB" in page.text, "is full, and no mail comes in" in page.text) == (True, True)
     assert visitors.keeper(api).get("/web/my").status == 404
 
 

@@ -117,22 +117,16 @@ def _deletion(visit: Visit, about: Subject) -> Question:
     profile, days = about.profile, accounts.undelete_days(visit)
     mail = "1 message" if profile.used_messages == 1 else f"{profile.used_messages:,} messages"
     back = f"It can be brought back for {days} days, with its password and mail: under Accounts, Deleted accounts, or"
-    return Question(
-        title=f"Delete {profile.address}",
-        going=(
-            f"The account {profile.address}, with its mailboxes and {mail}.",
-            "Its clients are disconnected, and mail for it is refused from then on.",
-        ),
-        undo=(
-            f"{back} by lightmail account restore {profile.address}."
-            if days
-            else "It cannot be brought back: this server keeps nothing that was deleted."
-        ),
-        typed=profile.address,
-        button=f"Delete {profile.address}",
-        action=f"{about.base}/delete",
-        back=about.base,
+    going = (
+        f"The account {profile.address} goes, with its mailboxes and {mail}.",
+        "Its clients are disconnected, and mail for it is refused from then on.",
     )
+    undo = (
+        f"{back} by lightmail account restore {profile.address}."
+        if days
+        else "It cannot be brought back: this server keeps nothing that was deleted."
+    )
+    return confirming.deletion("", profile.address, about.base, going, undo)
 
 
 VIEWS: Final = (

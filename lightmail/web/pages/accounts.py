@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from lightmail.auth.passwords import hash_password
 from lightmail.config import GarbageConfig
@@ -26,26 +27,14 @@ _ENTERED: Final = ("address", "full_name", "quota", "quota_messages")
 
 async def list_(visit: Visit) -> Answer:
     """The accounts by address, of one domain or of all that there are for who asks."""
-    search, domain = visit.query.get("search", ""), await chosen_domain(visit)
-    found, total = await visit.services.database.read(
-        "accounts",
-        profiles.listed_txn,
-        None if domain is None else domain.id,
-        names_from(search),
-        lists.LENGTH + 1,
-        lists.offset(visit),
-        counting=True,
-    )
-    own = domains.administered(visit)
-    of = "" if domain is None else domain.name
-    values = {
-        "list": lists.listing(visit, PATH, {"search": search, "domain": of}, found, total),
-        "search": search,
-        "domain": of,
-        "choice": None if own is None else [name for _, name in own],
-        "narrowed": bool(search or (of and own is None)),
-    }
-    return Html("accounts.html", values)
+
+    async def find(domain: int | None, search: str, limit: int, offset: int) -> tuple[Sequence[Any], int | None]:
+        return await visit.services.database.read(
+            "accounts", profiles.listed_txn, domain, names_from(search), limit, offset, counting=True
+        )
+
+    domain, own = await chosen_domain(visit), domains.administered(visit)
+    return Html("accounts.html", {"shown": await lists.addresses(visit, PATH, domain, own, find)})
 
 
 async def ask_add(visit: Visit) -> Answer:

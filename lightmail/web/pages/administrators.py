@@ -206,15 +206,9 @@ def _page(visit: Visit, who: Administrator, trouble: Trouble | None = None) -> H
 
 
 def _deletion(who: Administrator) -> Question:
-    return Question(
-        title=f"Delete the administrator {who.name}",
-        going=(f"{who.name} is signed out at once, and cannot sign in any more.",),
-        undo="What he did stays in the audit log. A new administrator of that name can be added.",
-        typed=who.name,
-        button=f"Delete {who.name}",
-        action=f"{_PATH}/{who.id}/delete",
-        back=f"{_PATH}/{who.id}",
-    )
+    going = (f"{who.name} is signed out at once, and cannot sign in any more.",)
+    undo = "What he did stays in the audit log. A new administrator of that name can be added."
+    return confirming.deletion("the administrator", who.name, f"{_PATH}/{who.id}", going, undo)
 
 
 VIEWS: Final = (

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Any, Final
 
 from lightmail.errors import AlreadyExists, MailError, NoSuchAccount, NoSuchAlias, NoSuchDomain
 from lightmail.operations import aliases as operations
@@ -20,26 +21,15 @@ _PATH: Final = "/web/aliases"
 
 async def list_(visit: Visit) -> Answer:
     """Each target of each alias, by address."""
-    search, domain = visit.query.get("search", ""), await accounts.chosen_domain(visit)
-    found, total = await visit.services.database.read(
-        "aliases",
-        aliases.listed_txn,
-        Chosen(names_from(search), None if domain is None else domain.id),
-        None,
-        lists.LENGTH + 1,
-        lists.offset(visit),
-        counting=True,
-    )
-    own = domains.administered(visit)
-    of = "" if domain is None else domain.name
-    values = {
-        "list": lists.listing(visit, _PATH, {"search": search, "domain": of}, found, total),
-        "search": search,
-        "domain": of,
-        "choice": None if own is None else [name for _, name in own],
-        "narrowed": bool(search or (of and own is None)),
-    }
-    return Html("aliases.html", values)
+
+    async def find(domain: int | None, search: str, limit: int, offset: int) -> tuple[Sequence[Any], int | None]:
+        chosen = Chosen(names_from(search), domain)
+        return await visit.services.database.read(
+            "aliases", aliases.listed_txn, chosen, None, limit, offset, counting=True
+        )
+
+    domain, own = await accounts.chosen_domain(visit), domains.administered(visit)
+    return Html("aliases.html", {"shown": await lists.addresses(visit, _PATH, domain, own, find)})
 
 
 async def ask_add(visit: Visit) -> Answer:

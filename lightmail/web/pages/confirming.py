@@ -29,6 +29,12 @@ class Question:
     hidden: Mapping[str, str] = field(default_factory=dict)
 
 
+def deletion(what: str, name: str, path: str, going: Sequence[str], undo: str) -> Question:
+    """The question whether what has a page at `path` is to be deleted; `what` is such as ``the administrator``."""
+    title = f"Delete {what} {name}" if what else f"Delete {name}"
+    return Question(title, going, undo, name, f"Delete {name}", f"{path}/delete", path)
+
+
 def ask(question: Question, trouble: fields.Trouble | None = None) -> Html:
     """The page."""
     shown = trouble or fields.Trouble()

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from lightmail.config import S3Config
-from lightmail.config.values import size_text
 from lightmail.store import samples, sessions
 from lightmail.store.status import Objects
 from lightmail.web.pages import plots
-from lightmail.web.pages.plots import RANGES, Plot, Range, Span, plot
+from lightmail.web.pages.plots import RANGES, Plot, Range, Span, Value, plot
+from lightmail.web.pages.templates import size
 from lightmail.web.pages.views import Visit
 
 _MONTH_SECONDS: Final = 30 * 86_400
@@ -63,27 +63,28 @@ async def values(visit: Visit) -> dict[str, Any]:
     return {
         "range": wanted,
         "ranges": list(RANGES.values()),
-        "figures": _figures(over, connected, objects),
+        "figures": figures(over, connected, objects),
         "plots": _plots(over),
         "table": visit.query.get("table", ""),
-        "estimate": _estimate(services.config.s3, over, wanted, now_us, objects),
+        "estimate": estimated(services.config.s3, over, wanted, now_us, objects),
         "width": plots.WIDTH,
         "height": plots.HEIGHT,
     }
 
 
-def _sum(over: Sequence[Span]) -> Counter[str]:
+def summed(over: Sequence[Span]) -> Counter[str]:
+    """What was done in all of the spans, by the names of the series."""
     counts: Counter[str] = Counter()
     for span in over:
         counts.update(span.counts)
     return counts
 
 
-def _figures(
+def figures(
     over: Sequence[Span], connected: Mapping[str, int], objects: Objects | None
 ) -> list[tuple[str, str, bool]]:
     """Figures with their words, and whether each is good to hear."""
-    counts = _sum(over)
+    counts = summed(over)
     trouble = counts["database_failures"] + counts["object_failures"]
     backlog = next((span.peaks.get("garbage", 0.0) for span in reversed(over) if span.known), 0.0)
     many = " or more" if backlog >= _BACKLOG_COUNTED else ""
@@ -96,13 +97,13 @@ def _figures(
         (f"{connected.get('imap', 0) + connected.get('pop3', 0):,}", "clients connected now", True),
         (rate, "of look-ups answered by caches", True),
         (f"{counts['object_writes'] + counts['object_reads']:,.0f}", "requests to the object store", True),
-        *([(size_text(_stored(objects)), "in the object store", True)] if objects is not None else []),
+        *([(size(_stored(objects)), "in the object store", True)] if objects is not None else []),
         (f"{backlog:,.0f}{many}", "wait for the collector of garbage", True),
         (f"{trouble:,.0f}", "failures of database and object store", not trouble),
     ]
 
 
-def _estimate(
+def estimated(
     prices: S3Config | None, over: Sequence[Span], wanted: Range, now_us: int, objects: Objects | None
 ) -> Estimate | None:
     """None where no object store is paid for, or nothing is known yet."""
@@ -110,7 +111,7 @@ def _estimate(
     if prices is None or objects is None or began_us is None:
         return None
     seconds = max((now_us - began_us) / 1_000_000, wanted.step)
-    return estimate(prices, _sum(over), seconds, _stored(objects))
+    return estimate(prices, summed(over), seconds, _stored(objects))
 
 
 def _stored(objects: Objects) -> int:
@@ -119,80 +120,15 @@ def _stored(objects: Objects) -> int:
 
 
 def _plots(over: Sequence[Span]) -> list[Plot]:
-    return [
-        plot(
-            "mail",
-            "Mail that comes in",
-            "a minute",
-            over,
-            (
-                ("delivered", lambda span: span.per_minute("delivered")),
-                ("deferred", lambda span: span.per_minute("deferred")),
-                ("refused", lambda span: span.per_minute("refused")),
-            ),
-        ),
-        plot("delivery", "Time that a delivery takes", "ms", over, (("on average", _delivery_ms),)),
-        plot(
-            "logins",
-            "Sign-ins",
-            "a minute",
-            over,
-            (
-                ("good", lambda span: span.per_minute("logins")),
-                ("failed", lambda span: span.per_minute("failed_logins")),
-            ),
-        ),
-        plot(
-            "sessions",
-            "Sessions",
-            "at once",
-            over,
-            (
-                ("IMAP", lambda span: span.level("sessions_imap")),
-                ("POP3", lambda span: span.level("sessions_pop3")),
-                ("LMTP", lambda span: span.level("sessions_lmtp")),
-            ),
-        ),
-        plot("caches", "Look-ups that caches answer", "%", over, (("answered", _hit_percent),), 100.0),
-        plot(
-            "database",
-            "Database",
-            "a minute",
-            over,
-            (
-                ("exchanges", lambda span: span.per_minute("database_calls")),
-                ("failures", lambda span: span.per_minute("database_failures")),
-            ),
-        ),
-        plot(
-            "objects",
-            "Requests to the object store",
-            "a minute",
-            over,
-            (
-                ("writes", lambda span: span.per_minute("object_writes")),
-                ("reads", lambda span: span.per_minute("object_reads")),
-                ("failures", lambda span: span.per_minute("object_failures")),
-            ),
-        ),
-        plot(
-            "octets",
-            "Octets to and from the object store",
-            "octets a minute",
-            over,
-            (
-                ("written", lambda span: span.per_minute("octets_written")),
-                ("read", lambda span: span.per_minute("octets_read")),
-            ),
-        ),
-        plot(
-            "garbage",
-            "What waits for the collector of garbage",
-            "at most",
-            over,
-            (("waiting", lambda span: span.peaks.get("garbage", 0.0)),),
-        ),
-    ]
+    return [plot(name, title, unit, over, lines, top) for name, title, unit, lines, top in _PLOTS]
+
+
+def _rate(*series: str) -> Value:
+    return lambda span: span.per_minute(*series)
+
+
+def _level(series: str) -> Value:
+    return lambda span: span.level(series)
 
 
 def _delivery_ms(span: Span) -> float | None:
@@ -203,3 +139,53 @@ def _delivery_ms(span: Span) -> float | None:
 def _hit_percent(span: Span) -> float | None:
     part = span.quotient("cache_hits", "cache_lookups")
     return None if part is None else part * 100
+
+
+# Name, title, unit, the lines with their values, and what the upper edge stands for, None: what is highest.
+_PLOTS: Final[Sequence[tuple[str, str, str, Sequence[tuple[str, Value]], float | None]]] = (
+    (
+        "mail",
+        "Mail that comes in",
+        "a minute",
+        (("delivered", _rate("delivered")), ("deferred", _rate("deferred")), ("refused", _rate("refused"))),
+        None,
+    ),
+    ("delivery", "Time that a delivery takes", "ms", (("on average", _delivery_ms),), None),
+    ("logins", "Sign-ins", "a minute", (("good", _rate("logins")), ("failed", _rate("failed_logins"))), None),
+    (
+        "sessions",
+        "Sessions",
+        "at once",
+        (("IMAP", _level("sessions_imap")), ("POP3", _level("sessions_pop3")), ("LMTP", _level("sessions_lmtp"))),
+        None,
+    ),
+    ("caches", "Look-ups that caches answer", "%", (("answered", _hit_percent),), 100.0),
+    (
+        "database",
+        "Database",
+        "a minute",
+        (("exchanges", _rate("database_calls")), ("failures", _rate("database_failures"))),
+        None,
+    ),
+    (
+        "objects",
+        "Requests to the object store",
+        "a minute",
+        (("writes", _rate("object_writes")), ("reads", _rate("object_reads")), ("failures", _rate("object_failures"))),
+        None,
+    ),
+    (
+        "octets",
+        "Octets to and from the object store",
+        "octets a minute",
+        (("written", _rate("octets_written")), ("read", _rate("octets_read"))),
+        None,
+    ),
+    (
+        "garbage",
+        "What waits for the collector of garbage",
+        "at most",
+        (("waiting", lambda span: span.peaks.get("garbage", 0.0)),),
+        None,
+    ),
+)

@@ -158,15 +158,9 @@ def _add_form(visit: Visit, trouble: Trouble | None = None) -> Html:
 
 
 def _deletion(domain: Domain) -> Question:
-    return Question(
-        title=f"Delete {domain.name}",
-        going=(f"The domain {domain.name}, which has no accounts. Mail for it is refused from then on.",),
-        undo="Add the domain anew to have it back; its administrators have to be given it again.",
-        typed=domain.name,
-        button=f"Delete {domain.name}",
-        action=f"{_PATH}/{domain.id}/delete",
-        back=f"{_PATH}/{domain.id}",
-    )
+    going = (f"The domain {domain.name}, which has no accounts, goes. Mail for it is refused from then on.",)
+    undo = "Add the domain anew to have it back; its administrators have to be given it again."
+    return confirming.deletion("", domain.name, f"{_PATH}/{domain.id}", going, undo)
 
 
 VIEWS: Final = (

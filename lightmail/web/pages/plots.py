@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
-from lightmail.config.values import size_text
 from lightmail.store.samples import MINUTE, QUARTER, TWO_HOURS, Sample
-from lightmail.web.pages.templates import moment
+from lightmail.web.pages.templates import moment, size
 
 WIDTH: Final = 600
 HEIGHT: Final = 120
+# Edges whose half is easily read, too.
+_ROUND: Final = (1, 1.5, 2, 3, 4, 5, 6, 8, 10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,17 +113,22 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Plot:
-    """A plot: `top` is what its upper edge stands for, `ends` are the times of its sides, `summary` says it in a line.
-    `spans` are what it was drawn of."""
+    """A plot: `scale` is what its upper edge, its middle and its lower edge stand for, `ends` are the times of its
+    sides, `summary` says it in a line. `spans` are what it was drawn of."""
 
     name: str
     title: str
     unit: str
-    top: str
+    scale: tuple[str, str, str]
     lines: Sequence[Line]
     ends: tuple[str, str]
     summary: str
     spans: Sequence[Span]
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was written down of any of its spans."""
+        return any(span.known for span in self.spans)
 
     def rows(self) -> list[tuple[str, list[str]]]:
         """The same as a table, the newest row first: when a span began, and the lines' values in words."""
@@ -152,7 +158,8 @@ def plot(
     now = ", ".join(f"{line.name} {line.last}" for line in drawn)
     summary = f"{title}, {unit}: now {now}; at most {_words(highest, unit)}"
     ends = (moment(over[0].began_us), moment(over[-1].began_us + over[-1].step * 1_000_000))
-    return Plot(name, title, unit, _words(edge, unit), drawn, ends, summary, over)
+    scale = (_words(edge, unit), _words(edge / 2, unit), _words(0.0, unit))
+    return Plot(name, title, unit, scale, drawn, ends, summary, over)
 
 
 def _line(name: str, values: Sequence[float | None], edge: float, unit: str) -> Line:
@@ -182,18 +189,18 @@ def _edge(highest: float, unit: str) -> float:
 
 
 def _round_above(value: float) -> float:
-    """1, 2 or 5 times a power of ten that is not below the value; 1 for nothing."""
+    """A number of one digit, or 1.5, times a power of ten that is not below the value; 1 for nothing."""
     if value <= 0:
         return 1.0
     power = 10.0 ** (len(str(int(value))) - 1) if value >= 1 else 0.1 if value > 0.1 else 0.01
-    return next(power * factor for factor in (1, 2, 5, 10) if power * factor >= value or factor == 10)
+    return next(power * factor for factor in _ROUND if power * factor >= value or factor == 10)
 
 
 def _words(value: float | None, unit: str) -> str:
     if value is None:
         return "unknown"
     if unit.startswith("octets"):
-        return size_text(int(value))
+        return size(int(value))
     if unit == "%":
         return f"{value:.0f} %"
     number = f"{value:,.0f}" if value >= 10 or value == int(value) else f"{value:.2g}"

@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
 
-from lightmail.config.values import size_text
-from lightmail.web.pages.templates import moment
+from lightmail.web.pages.templates import moment, size
 
 Pair = tuple[str, str]
 
@@ -90,7 +89,7 @@ def _text(key: str, value: Any) -> str:
     if isinstance(value, int) and key.endswith(_US):
         return moment(value)
     if isinstance(value, int) and "octets" in key:
-        return size_text(value)
+        return size(value)
     if isinstance(value, Mapping):
         return ", ".join(f"{_name(name)} {_text(name, each)}" for name, each in value.items())
     if isinstance(value, Sequence) and not isinstance(value, str):

@@ -60,10 +60,12 @@ def _iso(us: int) -> str:
     return datetime.fromtimestamp(us / 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _size(octets: int) -> str:
-    """A size as people read it; what has no unit says what it counts."""
+def size(octets: int) -> str:
+    """A size as people read it: 9.3 GiB, 812 bytes, 0."""
     text = size_text(octets)
-    return f"{text} byte{'' if octets == 1 else 's'}" if octets and text.isdigit() else text
+    if text.isdigit():
+        return f"{text} byte{'' if octets == 1 else 's'}" if octets else text
+    return f"{text[:-1]} {text[-1]}iB"
 
 
 def _short(text: str) -> str:
@@ -81,7 +83,7 @@ def _environment() -> Environment:
         auto_reload=False,
     )
     environment.globals.update(static=_static, version=__version__)
-    environment.filters.update(moment=moment, iso=_iso, size=_size, short=_short)
+    environment.filters.update(moment=moment, iso=_iso, size=size, short=_short)
     return environment
 
 
