@@ -6,12 +6,15 @@ For threads: every call blocks, up to the seconds that it is given in all.
 from __future__ import annotations
 
 import socket
+import struct
 import time
 from typing import BinaryIO, Final
 
 _CHUNK_OCTETS: Final = 64 << 10
 _ANSWER_OCTETS: Final = 4096
+_SHOWN_CHARACTERS: Final = 200
 _STREAM: Final = "stream: "
+_CLEAN: Final = "stream: OK"
 _FOUND: Final = " FOUND"
 
 
@@ -36,8 +39,9 @@ def scan(address: str, message: BinaryIO, seconds: float) -> str | None:
             daemon.send(bytes(4))
         except ClamdError as stopped:
             # It hangs up on what is too long for it, having said so; where it said nothing, the cause is another.
+            # And that it found nothing in a part of the message means nothing.
             answer = daemon.last_words()
-            if not answer:
+            if answer in ("", _CLEAN):
                 raise stopped
         else:
             answer = daemon.answer()
@@ -52,13 +56,13 @@ def version(address: str, seconds: float) -> str:
 
 
 def _signature(answer: str) -> str | None:
-    if answer == f"{_STREAM}OK":
+    if answer == _CLEAN:
         return None
     if answer.startswith(_STREAM) and answer.endswith(_FOUND):
         return answer[len(_STREAM) : -len(_FOUND)]
     if "size limit exceeded" in answer:
         raise StreamTooLong(answer)
-    raise ClamdError(f"it answered: {answer or 'nothing'}")
+    raise ClamdError(f"it answered: {answer[:_SHOWN_CHARACTERS] or 'nothing'}")
 
 
 class _Conversation:
@@ -88,10 +92,10 @@ class _Conversation:
             raise ClamdError(f"the connection broke: {_why(error)}") from None
 
     def answer(self) -> str:
-        """All that the daemon says, printable ASCII, without the NUL at its end."""
+        """All that the daemon says up to the NUL that ends it, printable ASCII. What is cut off is no answer."""
         said = bytearray()
         try:
-            while not said.endswith(b"\0") and len(said) < _ANSWER_OCTETS:
+            while b"\0" not in said and len(said) < _ANSWER_OCTETS:
                 self._socket.settimeout(self._left())
                 more = self._socket.recv(_ANSWER_OCTETS)
                 if not more:
@@ -99,8 +103,12 @@ class _Conversation:
                 said += more
         except OSError as error:
             raise ClamdError(f"no answer: {_why(error)}") from None
-        text = bytes(said).partition(b"\0")[0].decode("ascii", "replace").strip()
-        return "".join(char if char.isascii() and char.isprintable() else "?" for char in text)
+        whole, nul, _ = bytes(said).partition(b"\0")
+        text = whole.decode("ascii", "replace").strip()
+        text = "".join(char if char.isascii() and char.isprintable() else "?" for char in text)
+        if not nul:
+            raise ClamdError(f"its answer has no end: {text[:_SHOWN_CHARACTERS]}" if text else "it hung up")
+        return text
 
     def last_words(self) -> str:
         """What it said before it hung up, empty where that is nothing."""
@@ -122,7 +130,9 @@ def _connected(address: str, seconds: float) -> socket.socket:
         return socket.create_connection((host.strip("[]"), int(port)), seconds)
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(seconds)
+        # Python's own time limit makes the socket one that does not block, and a connection that finds the daemon's
+        # queue full would fail at once. The kernel's waits for its place.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, _timeval(seconds))
         connection.connect(address)
     except BaseException:
         connection.close()
@@ -130,5 +140,11 @@ def _connected(address: str, seconds: float) -> socket.socket:
     return connection
 
 
+def _timeval(seconds: float) -> bytes:
+    return struct.pack("@ll", int(seconds), int(seconds % 1 * 1_000_000))
+
+
 def _why(error: OSError) -> str:
-    return "it takes too long" if isinstance(error, TimeoutError) else error.strerror or str(error)
+    if isinstance(error, TimeoutError | BlockingIOError):
+        return "it takes too long"
+    return error.strerror or str(error)
