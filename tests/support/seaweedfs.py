@@ -16,13 +16,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import obstore
 import pytest
 from obstore.store import S3Store
 
-from lightmail.config import S3Config
+from lightmail.config import S3Config, StorageConfig
 
 READY_SECONDS = 60
 
@@ -182,6 +183,11 @@ def s3_config(server: SeaweedFS, prefix: str = "") -> S3Config:
         secret_key=server.secret_key,
         prefix=prefix,
     )
+
+
+def stored(server: SeaweedFS, prefix: str) -> dict[str, Any]:
+    """Fields of `Config`: objects are kept in a server, below `prefix`."""
+    return {"storage": StorageConfig(driver="s3"), "s3": s3_config(server, prefix)}
 
 
 @pytest.fixture(scope="session")

@@ -11,7 +11,7 @@ from typing import Final
 
 import bcrypt
 
-from lightmail.config import ApiConfig, StorageConfig
+from lightmail.config import ApiConfig
 from lightmail.config.sections import ImapConfig, Pop3Config, SystemConfig
 from lightmail.model import AccountId
 from lightmail.operations import administrators, jobs, samples
@@ -22,7 +22,7 @@ from tests.support.apikit import TOKEN, Api, serve_api
 from tests.support.apiworld import Realm, put_message, settle
 from tests.support.browser import Browser, Page
 from tests.support.reactor import run
-from tests.support.seaweedfs import SeaweedFS, s3_config
+from tests.support.seaweedfs import SeaweedFS, stored
 from tests.support.storekit import Store, fresh_config, open_store
 
 PASSWORD: Final = "correct horse battery"
@@ -61,7 +61,6 @@ class World:
 def inhabited(directory: Path, s3: SeaweedFS | None = None) -> Iterator[World]:
     """The world: on SQLite, its objects in memory, or with an S3 server on MariaDB and that."""
     (directory / "files").mkdir()
-    stored = {"storage": StorageConfig(driver="s3"), "s3": s3_config(s3, f"web-{directory.name}")} if s3 else {}
     with (
         fresh_config("mariadb" if s3 else "sqlite", directory) as config,
         open_store(config) as store,
@@ -72,7 +71,7 @@ def inhabited(directory: Path, s3: SeaweedFS | None = None) -> Iterator[World]:
             imap=ImapConfig(),
             pop3=Pop3Config(),
             system=SystemConfig(hostname="mail.example.org"),
-            **stored,
+            **(stored(s3, f"web-{directory.name}") if s3 else {}),
         ) as api,
     ):
         ours, others = settle(api, "ours"), settle(api, "others")
