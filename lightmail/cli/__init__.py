@@ -33,6 +33,7 @@ FAMILIES: Final[dict[str, tuple[str, str]]] = {
     "migrate": ("database", "migrate"),
     "recover": ("recover", "recover"),
     "session": ("sessions", "session"),
+    "status": ("status", "status_"),
     "token": ("tokens", "token"),
     "trace": ("trace", "trace"),
     "undelete": ("undelete", "undelete"),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+import sys
+from dataclasses import asdict
 from typing import Any, Final
 
 import click
 
-from lightmail.app import Rows
+from lightmail.app import Rows, Stores
 from lightmail.auth.passwords import hash_password
 from lightmail.cli.common import (
+    Refused,
     Size,
     account_id,
     config_option,
@@ -20,6 +23,7 @@ from lightmail.cli.common import (
     size_text,
     table,
     with_rows,
+    with_stores,
 )
 from lightmail.cli.gc import moment
 from lightmail.config import GarbageConfig
@@ -31,7 +35,9 @@ from lightmail.store import profiles
 from lightmail.store.addresses import normalised
 from lightmail.store.profiles import Profile
 from lightmail.store.ranges import names_from
-from lightmail.store.undelete import DeletedAccount
+from lightmail.store.undelete import DeletedAccount, restorable_accounts_txn
+from lightmail.web.discovery import mobileconfig
+from lightmail.web.discovery.servers import Server, Servers, servers
 
 _PAGE: Final = 500
 _QUOTA = click.option("--quota", type=Size(), help="Octets that its messages may sum up to, such as 10G; 0: no limit.")
@@ -42,7 +48,7 @@ _STDIN = click.option("--password-stdin", is_flag=True, help="Read the password 
 
 @click.group()
 def account() -> None:
-    """Add, change, list, show, delete or restore accounts."""
+    """Add, change, list, show, delete or restore accounts; say what to enter in a mail client."""
 
 
 @account.command("add")
@@ -218,6 +224,78 @@ def delete(address: str, yes: bool) -> None:
         await delete_account(rows.transactions, actor, await account_id(rows, address))
 
     with_rows(work, address)
+
+
+@account.command("deleted")
+@config_option
+@click.argument("domain", required=False)
+@click.option("--limit", type=click.IntRange(1, 100_000), default=100, show_default=True, help="How many at most.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
+def deleted(domain: str | None, limit: int, as_json: bool) -> None:
+    """Print the deleted accounts of DOMAIN, or all, that `restore` can bring back, the newest first. Times are UTC."""
+    days = (configuration().garbage or GarbageConfig()).undelete_days
+
+    async def work(rows: Rows) -> list[DeletedAccount]:
+        within = None if domain is None else await domain_id(rows, domain)
+        window_us = days * 86_400_000_000
+        return await rows.database.read("cli", restorable_accounts_txn, within, window_us, None, limit)
+
+    found = with_rows(work, domain or "")
+    if as_json:
+        click.echo(json.dumps([_deleted_document(each) for each in found], indent=2, ensure_ascii=False))
+        return
+    rows = [(str(each.id), moment(each.deleted_us), str(each.messages), each.address) for each in found]
+    table([("ID", "DELETED", "MESSAGES", "ADDRESS"), *rows])
+
+
+def _deleted_document(found: DeletedAccount) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "address": found.address,
+        "deleted_at": moment(found.deleted_us),
+        "messages": found.messages,
+    }
+
+
+@account.command("settings")
+@config_option
+@click.argument("address")
+@click.option("--profile", is_flag=True, help="Print the profile for Apple's devices instead.")
+@click.option("--json", "as_json", is_flag=True, help="Print a JSON object.")
+def settings(address: str, profile: bool, as_json: bool) -> None:
+    """Print what the owner of ADDRESS enters in a mail client.
+
+    Most clients find it by themselves. With --profile, for an iPhone, iPad or Mac: keep the output in a file whose name
+    ends with .mobileconfig, and open that on the device.
+    """
+    if profile and as_json:
+        raise click.UsageError("give --profile or --json, not both")
+    config = configuration()
+
+    async def work(stores: Stores) -> tuple[str, bytes]:
+        found = await stores.database.read("cli", profiles.by_address_txn, normalised(address))
+        if found is None:
+            raise Refused(f"{address}: {NoSuchAccount()}")
+        made = await mobileconfig.signed_if_possible(stores.pool, config, found.address) if profile else b""
+        return found.address, made
+
+    known, made = with_stores(work)
+    told = servers(config)
+    if profile:
+        sys.stdout.buffer.write(made)
+    elif as_json:
+        click.echo(json.dumps({"user_name": known, "servers": [asdict(each) for each in _all(told)]}, indent=2))
+    else:
+        table([("USE", "SERVER", "PORT", "SECURITY", "USER NAME"), *(_server_row(each, known) for each in _all(told))])
+
+
+def _all(told: Servers) -> tuple[Server, ...]:
+    return (*told.incoming, told.outgoing)
+
+
+def _server_row(each: Server, address: str) -> tuple[str, ...]:
+    security = "SSL/TLS" if each.security == "tls" else "STARTTLS"
+    return each.protocol.upper(), each.host, str(each.port), security, address
 
 
 @account.command("restore")

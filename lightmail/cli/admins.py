@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import sys
+import time
 from collections.abc import Awaitable, Callable
 
 import click
 
 from lightmail.app import Rows
+from lightmail.auth import totp
 from lightmail.auth.passwords import hash_password
-from lightmail.cli.common import config_option, console, domain_id, read_password, table, with_rows
+from lightmail.cli.common import (
+    Refused,
+    config_option,
+    configuration,
+    console,
+    domain_id,
+    read_password,
+    table,
+    with_rows,
+)
 from lightmail.cli.gc import moment
 from lightmail.errors import NoSuchAdministrator
 from lightmail.operations import administrators as operations
@@ -109,6 +121,42 @@ def disable(name: str) -> None:
 def enable(name: str) -> None:
     """Undo `disable`."""
     _set_active(name, True)
+
+
+@admin.command("sign-out")
+@config_option
+@click.argument("name")
+def sign_out(name: str) -> None:
+    """Sign NAME out on every browser, such as when a computer is lost; the password stays."""
+
+    async def change(rows: Rows, actor: Actor, administrator: int) -> None:
+        await operations.sign_out(rows.transactions, actor, administrator)
+
+    _change(name, change)
+
+
+@admin.command("add-codes")
+@config_option
+@click.argument("name")
+def add_codes(name: str) -> None:
+    """Ask NAME for codes of an authenticator app from now on.
+
+    Prints the key that the app is to be given, and asks for the code that it shows then: from standard input where
+    there is no terminal.
+    """
+    secret = totp.new_secret()
+    known = operations.administrator_name(name)
+    click.echo(f"key: {totp.key_text(secret)}")
+    click.echo(totp.key_uri(secret, known, configuration().system.hostname))
+    given = click.prompt("Code that the app shows", err=True) if sys.stdin.isatty() else sys.stdin.readline()
+    step = totp.matching_step(secret, given, time.time(), 0)
+    if step is None:
+        raise Refused(f"{name}: that is not the code that the app should show now; is its clock right?")
+
+    async def change(rows: Rows, actor: Actor, administrator: int) -> None:
+        await operations.set_totp(rows.transactions, actor, administrator, secret, step)
+
+    _change(name, change)
 
 
 @admin.command("drop-codes")

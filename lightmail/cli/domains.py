@@ -7,9 +7,12 @@ from typing import Final
 import click
 
 from lightmail.app import Rows
-from lightmail.cli.common import config_option, console, domain_id, table, with_rows
+from lightmail.cli.common import config_option, configuration, console, domain_id, table, with_rows
+from lightmail.cli.gc import moment
+from lightmail.errors import NoSuchDomain
 from lightmail.operations import domains as operations
 from lightmail.store import domains
+from lightmail.store.addresses import normalised_domain
 from lightmail.store.domains import Domain
 from lightmail.store.ranges import names_from
 
@@ -18,7 +21,7 @@ _ALL: Final = 1 << 31
 
 @click.group()
 def domain() -> None:
-    """Add, change, list or delete domains."""
+    """Add, change, list, show or delete domains."""
 
 
 _MAX_ACCOUNTS = click.option("--max-accounts", type=click.IntRange(0), help="Accounts it may have; 0: no limit.")
@@ -66,6 +69,31 @@ def list_() -> None:
 
     heading = ("DOMAIN", "ACCOUNTS", "LIMIT")
     table([heading, *((each.name, str(each.accounts), str(each.max_accounts or "-")) for each in with_rows(work))])
+
+
+@domain.command("show")
+@config_option
+@click.argument("name")
+def show(name: str) -> None:
+    """Print what the domain NAME has and may have, and what leads mail to it in DNS and in Postfix."""
+    hostname = configuration().system.hostname
+
+    async def work(rows: Rows) -> Domain:
+        found = await rows.database.read("cli", domains.by_name_txn, normalised_domain(name))
+        if found is None:
+            raise NoSuchDomain
+        return found
+
+    found = with_rows(work, name)
+    lines = (
+        ("domain", found.name),
+        ("accounts", f"{found.accounts} of {found.max_accounts or 'any'}"),
+        ("since", moment(found.created_us)),
+        ("DNS", f"{found.name}. MX 10 {hostname}."),
+        ("Postfix", f"virtual_mailbox_domains = {found.name}"),
+    )
+    for what, value in lines:
+        click.echo(f"{what:<9} {value}")
 
 
 @domain.command("delete")

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 import click
 from twisted.internet.task import deferLater
 
 from lightmail.app import Rows
-from lightmail.cli.common import account_id, config_option, configuration, console, table, with_rows
+from lightmail.cli.common import account_id, config_option, configuration, console, domain_id, table, with_rows
 from lightmail.cli.gc import moment
 from lightmail.cli.undelete import choosing, chosen
 from lightmail.operations import jobs as operations
@@ -230,19 +231,26 @@ def _say_end(found: Job) -> None:
 @config_option
 @click.option("--state", type=click.Choice(STATES), help="Only those.")
 @click.option("--kind", type=click.Choice(operations.KINDS), help="Only those.")
+@click.option("--domain", help="Only those for this domain's accounts.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def list_(state: str | None, kind: str | None, limit: int, as_json: bool) -> None:
+def list_(state: str | None, kind: str | None, domain: str | None, limit: int, as_json: bool) -> None:
     """Print jobs, the newest first. Times are UTC."""
     actor = console()
 
     async def work(rows: Rows) -> list[Job]:
+        within = None if domain is None else await domain_id(rows, domain)
         found, _ = await operations.listed(
-            rows.database, actor, state=state or "", kind=kind or "", before=None, limit=limit
+            rows.database,
+            replace(actor, domain=within),
+            state=state or "",
+            kind=kind or "",
+            before=None,
+            limit=limit,
         )
         return list(found)
 
-    found = with_rows(work)
+    found = with_rows(work, domain or "")
     if as_json:
         click.echo(json.dumps([document(each) for each in found], indent=2))
         return

@@ -30,6 +30,7 @@ from lightmail.operations import admin_messages as operations
 from lightmail.operations.actors import Actor
 from lightmail.operations.admin_messages import Placed, Shown
 from lightmail.store.browsing import Listed, Place, Wanted
+from lightmail.web.pages import reading
 
 _PAGE: Final = 500
 _ID: Final = click.IntRange(1, (1 << 63) - 1)
@@ -164,18 +165,77 @@ def show(id_: int, as_json: bool) -> None:
 @click.argument("id_", metavar="ID", type=_ID)
 def raw(id_: int) -> None:
     """Write the message ID to standard output, octet by octet. The audit log says who did."""
-    actor = console()
 
-    async def work(intake: Intake) -> None:
-        try:
-            opened = await operations.open_content(intake.transactions, actor, MessageId(id_), "raw")
-            async for piece in intake.blobs.chunks(opened.ref):
-                sys.stdout.buffer.write(piece)
-        except MailError as error:
-            raise Refused(f"message {id_}: {error}") from error
+    async def work(intake: Intake, actor: Actor) -> None:
+        opened = await operations.open_content(intake.transactions, actor, MessageId(id_), "raw")
+        async for piece in intake.blobs.chunks(opened.ref):
+            sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
 
-    with_intake(work, writing=False)
+    _read(id_, work)
+
+
+@message.command("text")
+@config_option
+@click.argument("id_", metavar="ID", type=_ID)
+def text(id_: int) -> None:
+    """Print what the message ID says: its text, or the words of its HTML. The audit log says who looked."""
+
+    async def work(intake: Intake, actor: Actor) -> None:
+        opened = await operations.open_content(intake.transactions, actor, MessageId(id_), "text")
+        found = await reading.parts(intake, opened.ref, opened.parts)
+        said = await reading.shown(intake, opened.ref, found)
+        click.echo(said.text)
+        if said.truncated:
+            click.echo(f"there is more of it: lightmail message raw {id_}", err=True)
+
+    _read(id_, work)
+
+
+@message.command("parts")
+@config_option
+@click.argument("id_", metavar="ID", type=_ID)
+def parts(id_: int) -> None:
+    """Print the parts of the message ID, attachments among them. The audit log says who looked."""
+
+    async def work(intake: Intake, actor: Actor) -> None:
+        opened = await operations.open_content(intake.transactions, actor, MessageId(id_), "parts")
+        found = await reading.parts(intake, opened.ref, opened.parts)
+        listed = [each for each in (found.plain, found.html, *found.others) if each is not None]
+        rows = [(each.number, each.media_type, size_text(each.octets), clean(each.name, 200)) for each in listed]
+        table([("PART", "TYPE", "OCTETS", "NAME"), *rows])
+
+    _read(id_, work)
+
+
+@message.command("part")
+@config_option
+@click.argument("id_", metavar="ID", type=_ID)
+@click.argument("number", metavar="PART")
+def part(id_: int, number: str) -> None:
+    """Write one part of the message ID to standard output, decoded; `parts` lists them. The audit log says who did."""
+
+    async def work(intake: Intake, actor: Actor) -> None:
+        opened = await operations.open_content(intake.transactions, actor, MessageId(id_), f"part {number[:100]}")
+        found = await reading.part(intake, opened.ref, opened.parts, number)
+        async for piece in reading.decoded(intake, opened.ref, found):
+            sys.stdout.buffer.write(piece)
+        sys.stdout.buffer.flush()
+
+    _read(id_, work)
+
+
+def _read(id_: int, work: Callable[[Intake, Actor], Awaitable[None]]) -> None:
+    """Read the content of a message. Raises Refused."""
+    actor = console()
+
+    async def guarded(intake: Intake) -> None:
+        try:
+            await work(intake, actor)
+        except MailError as error:
+            raise Refused(f"message {id_}: {error}") from error
+
+    with_intake(guarded, writing=False)
 
 
 @message.command("delete")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 
 import click
 
 from lightmail.app import Rows
-from lightmail.cli.common import Refused, account_id, config_option, console, table, with_rows
+from lightmail.cli.common import Refused, account_id, config_option, console, domain_id, table, with_rows
 from lightmail.cli.gc import moment
 from lightmail.errors import NoSuchSession
 from lightmail.operations import sessions as operations
@@ -24,11 +25,12 @@ def session() -> None:
 @session.command("list")
 @config_option
 @click.option("--account", "owner", metavar="ADDRESS", help="Only this account's.")
+@click.option("--domain", help="Only those of this domain's accounts.")
 @click.option("--protocol", type=click.Choice(["imap", "pop3", "lmtp"]), help="Only of this protocol.")
 @click.option("--from", "address", metavar="IP", default="", help="Only from this address.")
 @click.option("--limit", type=click.IntRange(1, 100_000), default=1000, show_default=True, help="How many at most.")
 @click.option("--json", "as_json", is_flag=True, help="Print a JSON array.")
-def list_(owner: str | None, protocol: str | None, address: str, limit: int, as_json: bool) -> None:
+def list_(owner: str | None, domain: str | None, protocol: str | None, address: str, limit: int, as_json: bool) -> None:
     """Print the sessions of all servers that have a section [api], the newest first, as they were some seconds ago.
 
     Times are UTC. Connections that have not logged in are not listed.
@@ -37,16 +39,17 @@ def list_(owner: str | None, protocol: str | None, address: str, limit: int, as_
 
     async def work(rows: Rows) -> tuple[Sequence[Listed], int]:
         account = None if owner is None else await account_id(rows, owner)
+        within = None if domain is None else await domain_id(rows, domain)
         return await operations.listed(
             rows.database,
-            actor,
+            replace(actor, domain=within),
             account=account,
             protocol=protocol or "",
             address=str(ip_of(address) or address),
             limit=limit,
         )
 
-    found, total = with_rows(work, owner or "")
+    found, total = with_rows(work, owner or domain or "")
     if as_json:
         click.echo(json.dumps([_document(each) for each in found], indent=2))
         return

@@ -92,6 +92,15 @@ async def set_totp(tx: Transactions, actor: Actor, administrator: int, secret: b
     await tx.commit("set-administrator-totp", _change_txn, actor, administrator, verb, change, account=None)
 
 
+async def sign_out(tx: Transactions, actor: Actor, administrator: int) -> None:
+    """End an administrator's sessions, on whichever browser. Raises NoSuchAdministrator, NotPermitted, Unavailable."""
+
+    def change(cursor: Cursor) -> None:
+        web_sessions.delete_of_txn(cursor, administrator, 0)
+
+    await tx.commit("sign-out-administrator", _change_txn, actor, administrator, "sign_out", change, account=None)
+
+
 async def delete_administrator(tx: Transactions, actor: Actor, administrator: int) -> None:
     """Delete an administrator, and end his sessions. Raises NoSuchAdministrator, NotPermitted, Unavailable."""
 

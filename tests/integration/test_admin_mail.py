@@ -62,6 +62,27 @@ def test_from_the_list_to_the_octets_and_back(server: MailServer) -> None:
 
 
 @pytest.mark.heavy
+def test_what_a_message_says_and_what_is_attached(server: MailServer) -> None:
+    mixed = (
+        b"From: bob@example.net\r\nSubject: parts\r\nMIME-Version: 1.0\r\n"
+        b'Content-Type: multipart/mixed; boundary="b"\r\n\r\n'
+        b"--b\r\nContent-Type: text/html; charset=utf-8\r\n\r\n<p>Gr\xc3\xbc\xc3\x9fe</p><script>x()</script>\r\n"
+        b'--b\r\nContent-Type: application/pdf; name="in.pdf"\r\nContent-Transfer-Encoding: base64\r\n\r\n'
+        b"JVBERi0x\r\n--b--\r\n"
+    )
+    server.deliver(ADA, mixed)
+    (found,) = listed(server, "--subject", "parts")
+    one = str(found["id"])
+    assert server.cli("message", "text", one).stdout.strip() == "Gr\u00fc\u00dfe"
+    parts = [line.split()[:2] for line in server.cli("message", "parts", one).stdout.splitlines()[1:]]
+    assert parts == [["1", "text/html"], ["2", "application/pdf"]]
+    assert server.cli("message", "part", one, "2").stdout == "%PDF-1"
+    refused = server.cli("message", "part", one, "3", check=False)
+    assert refused.stderr == f"lightmail: message {one}: The message has no such part.\n"
+    server.cli("message", "delete", one)
+
+
+@pytest.mark.heavy
 def test_mailboxes_and_what_goes_between_them(server: MailServer) -> None:
     server.cli("mailbox", "add", ADA, "Work/2026", "--special-use", "Archive")
     first = str(listed(server, "--limit", "1")[0]["id"])

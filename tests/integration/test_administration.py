@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import base64
 import imaplib
 import json
 import os
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 
 import pytest
 
+from lightmail.auth import totp
 from tests.integration.corpus import message
 from tests.integration.servers import HOST, ROOT, MailServer, environment
 
@@ -114,6 +117,56 @@ def test_what_an_account_is_set_to(server):
     assert (lines["name"], lines["octets"], lines["state"]) == ("Fay \u00d6sterreich", "0 of 1M", "active")
     assert "full name" in refused(server, "account", "set", "fay@example.org", "--full-name", "a\nb")
     refused(server, "account", "show", "nobody@example.org")
+
+
+@pytest.mark.heavy
+def test_what_its_owner_enters_in_a_client(server):
+    server.account("eva@example.org")
+    table = server.cli("account", "settings", "Eva@example.org").stdout.splitlines()
+    assert table[0].split() == ["USE", "SERVER", "PORT", "SECURITY", "USER", "NAME"]
+    assert table[-1].split()[:2] == ["SMTP", "mail.example.org"]
+    told = json.loads(server.cli("account", "settings", "eva@example.org", "--json").stdout)
+    assert (told["user_name"], told["servers"][0]["protocol"]) == ("eva@example.org", "imap")
+    command = [sys.executable, "-m", "lightmail.cli", "account", "settings", "eva@example.org", "--profile"]
+    command += ["--config", str(server.config)]
+    made = subprocess.run(command, capture_output=True, check=True, cwd=server.directory, env=environment())
+    assert b"EmailTypeIMAP" in made.stdout
+    refused(server, "account", "settings", "nobody@example.org")
+
+
+@pytest.mark.heavy
+def test_what_can_come_back(server):
+    server.account("zoe@example.org")
+    server.cli("account", "delete", "zoe@example.org", "--yes")
+    listed = json.loads(server.cli("account", "deleted", "example.org", "--json").stdout)
+    assert listed[0]["address"] == "zoe@example.org"
+    assert "zoe@example.org" in server.cli("account", "deleted").stdout
+    assert server.cli("account", "restore", "zoe@example.org").stdout == "restored zoe@example.org with 0 messages\n"
+    assert "zoe@example.org" not in server.cli("account", "deleted").stdout
+    assert "no such domain" in refused(server, "account", "deleted", "nowhere.example")
+    shown = dict(line.split(maxsplit=1) for line in server.cli("domain", "show", "example.org").stdout.splitlines())
+    assert (shown["DNS"], shown["Postfix"]) == (
+        "example.org. MX 10 mail.example.org.", "virtual_mailbox_domains = example.org",
+    )  # fmt: skip
+    refused(server, "domain", "show", "nowhere.example")
+
+
+@pytest.mark.heavy
+def test_an_administrator_s_app_is_set_up_and_his_browsers_signed_out(server):
+    server.cli("admin", "add", "root", "--password-stdin", stdin="correct horse battery\n")
+    command = [sys.executable, "-m", "lightmail.cli", "admin", "add-codes", "root", "--config", str(server.config)]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    with subprocess.Popen(command, **pipes, text=True, cwd=server.directory, env=environment()) as asking:
+        key = asking.stdout.readline().removeprefix("key: ").replace(" ", "").strip()
+        assert f"secret={key}" in asking.stdout.readline()
+        code = totp.code(base64.b32decode(key), int(time.time()) // totp.STEP_SECONDS)
+        asking.communicate(f"{code}\n", timeout=60)
+    assert asking.returncode == 0
+    assert server.cli("admin", "list").stdout.splitlines()[1].split()[:3] == ["root", "active", "yes"]
+    assert "not the code" in server.cli("admin", "add-codes", "root", stdin="000 000 0\n", check=False).stderr
+    server.cli("admin", "sign-out", "root")
+    assert "administrator.sign_out" in server.cli("audit", "--limit", "1").stdout
+    refused(server, "admin", "sign-out", "nobody")
 
 
 def test_app_passwords(server):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import socket
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,36 @@ def test_a_running_server_does_what_the_command_line_asks_for(server: MailServer
     ]  # fmt: skip
     lines = server.cli("job", "show", out.stdout.strip()).stdout.splitlines()
     assert lines[0] == f"job {out.stdout.strip()}: export-maildir, done"
+
+
+@pytest.mark.heavy
+def test_what_was_deleted_comes_back_by_a_job(server: MailServer) -> None:
+    listed = json.loads(server.cli("message", "list", "ada@example.org", "--json").stdout)
+    server.cli("message", "delete", *(str(each["id"]) for each in listed))
+    out = server.cli("job", "start", "undelete", "ada@example.org", "--subject", listed[0]["subject"], "--wait")
+    shown = json.loads(server.cli("job", "show", out.stdout.strip(), "--json").stdout)
+    alike = sum(listed[0]["subject"].casefold() in each["subject"].casefold() for each in listed)
+    assert (shown["result"]["restored"], shown["arguments"]["subject"]) == (alike, listed[0]["subject"])
+    server.cli("job", "start", "undelete", "ada@example.org", "--all", "--into", "Back", "--wait")
+    assert len(json.loads(server.cli("message", "list", "ada@example.org", "--json").stdout)) == len(listed)
+    refused = server.cli("job", "start", "undelete", "ada@example.org", check=False)
+    assert (refused.returncode, "say what to restore" in refused.stderr) == (2, True)
+
+
+def test_the_server_s_state_is_told_and_what_waits_for_an_operator(server: MailServer) -> None:
+    told = json.loads(server.cli("status", "--json").stdout)
+    assert (told["well"], told["checks"]["objects"], told["totals"]["accounts"]) == (True, "ok", 2)
+    assert [each["pid"] for each in told["servers"]] == [server.process.pid if server.process is not None else 0]
+    text = server.cli("status", "--over", "week").stdout
+    assert "object store:  ok\n" in text
+    assert "In the last week:\n" in text
+    assert "             2 accounts, 2 of them active\n" in text
+    freeze(server, 1, b"The bucket is another one.")
+    try:
+        frozen = server.cli("status", check=False)
+    finally:
+        freeze(server, 0, b"")
+    assert (frozen.returncode, "collection:    The bucket is another one.\n" in frozen.stdout) == (1, True)
 
 
 def test_what_cannot_be_is_one_line(server: MailServer) -> None:
@@ -126,6 +158,11 @@ def test_the_job_of_a_killed_server_is_called_interrupted(server: MailServer, fi
         server.kill()
     server.start()
     until(lambda: state(server, made) == "interrupted")
+
+
+def freeze(server: MailServer, at: int, reason: bytes) -> None:
+    with closing(sqlite3.connect(server.directory / "data" / "lightmail.sqlite", timeout=30)) as rows, rows:
+        rows.execute("UPDATE collection SET frozen_at = ?, frozen_reason = ?", (at, reason))
 
 
 def state(server: MailServer, job: str) -> str:

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from lightmail.mime.parts import PartExtent, all_parts
 from lightmail.mime.text import decode_part
 from lightmail.model import BlobRef
+from lightmail.objects.blobs import Blobs
 from lightmail.operations.admin_messages import Opened
-from lightmail.web.api.services import ApiServices
+from lightmail.threads import BoundedPool
 
 # Encoded octets of a part that are looked at for its text.
 TEXT_OCTETS: Final = 256 << 10
 # Parts that are told of one message.
 MOST_PARTS: Final = 1000
+
+
+class Reader(Protocol):
+    """What reads messages: their objects, and threads to decode them in."""
+
+    @property
+    def blobs(self) -> Blobs:
+        """The objects."""
+
+    @property
+    def pool(self) -> BoundedPool:
+        """The threads."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +41,12 @@ class PartText:
     truncated: bool
 
 
-async def pieces(services: ApiServices, ref: BlobRef) -> AsyncIterator[bytes]:
+async def pieces(reader: Reader, ref: BlobRef) -> AsyncIterator[bytes]:
     """The octets of a message, each piece read when it is asked for. The first is there already.
 
     Raises Corruption, Unavailable.
     """
-    return await begun(services.blobs.chunks(ref))
+    return await begun(reader.blobs.chunks(ref))
 
 
 async def begun(rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
@@ -58,7 +71,7 @@ def path_text(part: PartExtent) -> str:
     return ".".join(map(str, part.path))
 
 
-async def text(services: ApiServices, opened: Opened) -> PartText | None:
+async def text(reader: Reader, opened: Opened) -> PartText | None:
     """The text of a message's first text/plain part, else of its first text/html part as it stands; None without one.
 
     Raises Corruption, Unavailable.
@@ -69,6 +82,6 @@ async def text(services: ApiServices, opened: Opened) -> PartText | None:
     if part is None:
         return None
     stop = min(part.body_end, part.body_start + TEXT_OCTETS)
-    octets = await services.blobs.read(opened.ref, part.body_start, stop)
-    decoded = await services.pool.run(decode_part, octets, part.encoding, part.charset)
+    octets = await reader.blobs.read(opened.ref, part.body_start, stop)
+    decoded = await reader.pool.run(decode_part, octets, part.encoding, part.charset)
     return PartText(path_text(part), part.media_type.decode("ascii"), decoded, stop < part.body_end)

@@ -137,12 +137,8 @@ async def _content(visit: Visit, opened: Opened) -> dict[str, Any]:
     try:
         parts = await reading.parts(services, opened.ref, opened.parts)
         as_html = as_html and parts.html is not None
-        wanted = parts.plain or parts.html
-        if wanted is not None and not as_html:
-            shown = await reading.text(services, opened.ref, wanted)
-            if wanted is parts.html:
-                text = await services.pool.run(sanitising.plain_text, shown.text)
-                shown = reading.Text(text, shown.truncated)
+        if not as_html:
+            shown = await reading.shown(services, opened.ref, parts)
     except (Corruption, Unavailable) as error:
         unread = error.text
     return {"parts": parts, "text": shown, "as_html": as_html, "unread": unread}

@@ -18,10 +18,10 @@ from lightmail.mime.text import decode_part
 from lightmail.mime.transfer import Decoder
 from lightmail.model import BlobRef
 from lightmail.store.blobs import unpacked_header
-from lightmail.web.api.content import TEXT_OCTETS, path_text
-from lightmail.web.api.services import ApiServices
+from lightmail.web.api.content import TEXT_OCTETS, Reader, path_text
 from lightmail.web.api.shown import line, lines
 from lightmail.web.downloads import file_name
+from lightmail.web.pages import sanitising
 
 # Parts that are told of one message, and octets of each one's MIME header that are read for its name.
 MOST_PARTS: Final = 200
@@ -99,11 +99,11 @@ def header(packed: bytes, offsets: bytes) -> Header:
     return Header(shown, lines(whole, _HEADER_OCTETS), len(block) > _HEADER_OCTETS, line(virus, _FIELD_CHARACTERS))
 
 
-async def parts(services: ApiServices, ref: BlobRef, packed: bytes) -> Parts:
+async def parts(reader: Reader, ref: BlobRef, packed: bytes) -> Parts:
     """The parts of a message; their names stand in its object. Raises Corruption, Unavailable."""
     extents = _outline(packed)
     wanted = [(ref, each.mime_start, min(each.body_start, each.mime_start + _MIME_OCTETS)) for each in extents]
-    blocks = await services.blobs.read_many(wanted)
+    blocks = await reader.blobs.read_many(wanted)
     found = [
         _part(each, block if isinstance(block, bytes) else b"") for each, block in zip(extents, blocks, strict=True)
     ]
@@ -111,27 +111,38 @@ async def parts(services: ApiServices, ref: BlobRef, packed: bytes) -> Parts:
     return Parts(plain, html, [each for each in found if each not in (plain, html)])
 
 
-async def part(services: ApiServices, ref: BlobRef, packed: bytes, number: str) -> Part:
+async def part(reader: Reader, ref: BlobRef, packed: bytes, number: str) -> Part:
     """One part by its number. Raises NoSuchMessage where there is none, Corruption, Unavailable."""
     extent = next((each for each in _outline(packed) if path_text(each) == number), None)
     if extent is None:
         raise NoSuchMessage("The message has no such part.")
-    return _part(extent, await services.blobs.read(ref, extent.mime_start, extent.mime_start + _MIME_OCTETS))
+    return _part(extent, await reader.blobs.read(ref, extent.mime_start, extent.mime_start + _MIME_OCTETS))
 
 
-async def text(services: ApiServices, ref: BlobRef, wanted: Part) -> Text:
+async def text(reader: Reader, ref: BlobRef, wanted: Part) -> Text:
     """The text of a part, decoded. Raises Corruption, Unavailable."""
     extent = wanted.extent
     stop = min(extent.body_end, extent.body_start + TEXT_OCTETS)
-    octets = await services.blobs.read(ref, extent.body_start, stop)
-    decoded = await services.pool.run(decode_part, octets, extent.encoding, extent.charset)
+    octets = await reader.blobs.read(ref, extent.body_start, stop)
+    decoded = await reader.pool.run(decode_part, octets, extent.encoding, extent.charset)
     return Text(lines(decoded, TEXT_OCTETS), stop < extent.body_end)
 
 
-async def decoded(services: ApiServices, ref: BlobRef, wanted: Part) -> AsyncIterator[bytes]:
+async def shown(reader: Reader, ref: BlobRef, found: Parts) -> Text:
+    """The beginning of what a message says: its text, or that of its HTML where it has no other."""
+    wanted = found.plain or found.html
+    if wanted is None:
+        return Text("", False)
+    said = await text(reader, ref, wanted)
+    if wanted is found.html:
+        return Text(await reader.pool.run(sanitising.plain_text, said.text), said.truncated)
+    return said
+
+
+async def decoded(reader: Reader, ref: BlobRef, wanted: Part) -> AsyncIterator[bytes]:
     """The content of a part of any size, its transfer encoding undone. Raises Corruption, Unavailable."""
     decoder = Decoder(wanted.extent.encoding)
-    async for octets in services.blobs.chunks(ref, wanted.extent.body_start, wanted.extent.body_end):
+    async for octets in reader.blobs.chunks(ref, wanted.extent.body_start, wanted.extent.body_end):
         if piece := decoder.feed(octets):
             yield piece
     if piece := decoder.end():
