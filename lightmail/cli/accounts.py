@@ -287,6 +287,8 @@ def settings(address: str, profile: bool, as_json: bool) -> None:
         click.echo(json.dumps({"user_name": known, "servers": [asdict(each) for each in _all(told)]}, indent=2))
     else:
         table([("USE", "SERVER", "PORT", "SECURITY", "USER NAME"), *(_server_row(each, known) for each in _all(told))])
+        if not told.incoming:
+            click.echo("this server takes no connections of mail clients: neither [imap] nor [pop3] is there", err=True)
 
 
 def _all(told: Servers) -> tuple[Server, ...]:

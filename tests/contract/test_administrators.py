@@ -97,6 +97,8 @@ def test_who_has_a_domain_changes_no_administrator_but_himself(store: Store) -> 
     for actor in (himself, of_domain(domain)):
         with pytest.raises(NoSuchAdministrator):
             run(operations.set_password(tx, actor, other.id, "new"))
+        with pytest.raises(NoSuchAdministrator):
+            run(operations.sign_out(tx, actor, other.id))
         with pytest.raises(NotPermitted):
             run(operations.add_administrator(tx, actor, "more", "hash", [domain]))
         with pytest.raises(NotPermitted):
@@ -172,6 +174,16 @@ def test_another_password_ends_the_sessions_but_the_one_it_is_changed_in(store: 
     run(operations.set_password(store.tx, OPERATOR, who.id, "new", found.sha256))
     assert run(sessions.signed_in(store.database, here)) is not None
     assert run(sessions.signed_in(store.database, elsewhere)) is None
+
+
+def test_who_is_signed_out_everywhere_may_sign_in_again(store: Store) -> None:
+    who, other = _admin(store), _admin(store)
+    lost, here, theirs = _sign_in(store, who), _sign_in(store, who), _sign_in(store, other)
+    run(operations.sign_out(store.tx, OPERATOR, who.id))
+    assert run(sessions.signed_in(store.database, lost)) is None
+    assert run(sessions.signed_in(store.database, here)) is None
+    assert run(sessions.signed_in(store.database, theirs)) is not None
+    _sign_in(store, who)
 
 
 @pytest.mark.parametrize("end", ["disable", "delete"])
