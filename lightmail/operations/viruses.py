@@ -52,16 +52,19 @@ def _told_txn(cursor: Cursor, statements: Sequence[Statement]) -> Changed[None]:
 
 
 def _detail(carrier: Carrier, given: str) -> dict[str, object]:
-    """As of a message that is stored, without what only such a one has."""
+    """As of a message that is withheld, without what only one has that is stored."""
     return {
         "protocol": carrier.protocol,
         "message_id": None,
         "mailbox_id": None,
         "uid": None,
+        "object_id": None,
+        "object_key": None,
         "sender": shortened(carrier.sender),
         "recipient": shortened(given),
+        "subject": None,
         "size": carrier.octets,
+        "trace": traces.CURRENT.get(),
         "signature": carrier.virus.signature,
         "action": "reject",
-        "trace": traces.CURRENT.get(),
     }

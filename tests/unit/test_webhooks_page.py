@@ -11,13 +11,18 @@ from typing import Any
 
 from lightmail.config import WebhookConfig
 from lightmail.jobs.webhooks import DELAYS_SECONDS
-from lightmail.model import EVENT_KINDS, AccountId, MailboxId, ObjectId
+from lightmail.model import EVENT_KINDS, AccountId, MailboxId, ObjectId, Virus
 from lightmail.operations.events import Arrival, Delivery
+from lightmail.operations.viruses import Carrier, _detail
 from lightmail.webhooks.signing import new_secret, signature_headers, signing_keys
 from tests.support.hookkit import letter
 from tests.support.storekit import NOW_US
 
 PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text(encoding="utf-8")
+
+
+def stored(arrival: Arrival) -> Delivery:
+    return Delivery(arrival, AccountId(1), MailboxId(2), 3, ObjectId(4), letter(), NOW_US)
 
 
 def blocks(language: str) -> list[str]:
@@ -39,10 +44,18 @@ def test_the_example_of_a_receiver_knows_what_is_genuine() -> None:
 
 def test_the_example_of_an_event_has_its_fields() -> None:
     (shown,) = (json.loads(block) for block in blocks("json"))
-    made = letter()
-    arrival = Arrival("lmtp", "a@example.net", "b@example.org", "")
-    stored = Delivery(arrival, AccountId(1), MailboxId(2), 3, ObjectId(4), made, NOW_US)
-    assert list(shown) == list(json.loads(stored.event().payload))
+    (event,) = stored(Arrival("lmtp", "a@example.net", "b@example.org", "")).events()
+    assert list(shown) == list(json.loads(event.payload))
+
+
+def test_an_event_of_a_virus_has_the_same_fields_whatever_became_of_the_message() -> None:
+    (shown,) = (json.loads(block) for block in blocks("json"))
+    virus = Virus("Eicar", "withhold")
+    (event,) = stored(Arrival("lmtp", "a@example.net", "b@example.org", "", ("virus.found",), virus)).events()
+    refused = _detail(Carrier("lmtp", "a@example.net", 4711, Virus("Eicar", "reject")), "b@example.org")
+    fields_of_one = list(json.loads(event.payload))
+    assert fields_of_one == [*shown, "signature", "action"]
+    assert list(refused) == [name for name in fields_of_one if name not in ("event", "timestamp", "account_id")]
 
 
 def test_every_kind_and_every_key_is_on_the_page() -> None:
