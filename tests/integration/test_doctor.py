@@ -16,11 +16,35 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from lightmail.app.doctor import Check, Verdict, certificates, clocks, databases, directories, doors, files, objects
-from lightmail.config import Config, ImapConfig, LmtpConfig, S3Config, StorageConfig, SystemConfig, TlsConfig, load
+from lightmail.app.doctor import (
+    Check,
+    Verdict,
+    certificates,
+    clocks,
+    databases,
+    directories,
+    doors,
+    files,
+    objects,
+    scanners,
+)
+from lightmail.config import (
+    ClamavConfig,
+    Config,
+    ImapConfig,
+    LmtpConfig,
+    S3Config,
+    StorageConfig,
+    SystemConfig,
+    TlsConfig,
+    load,
+)
 from lightmail.objects.backends import open_unmetered
 from tests.integration.servers import HOST, MailServer
+from tests.support import clamd as clamds
 from tests.support import mariadb
+from tests.support.clamd import Clamd
+from tests.support.scriptedclamd import answering, daemon
 from tests.support.seaweedfs import free_ports
 
 GOOD, WARNING, BAD = Verdict.GOOD, Verdict.WARNING, Verdict.BAD
@@ -245,3 +269,49 @@ def test_a_data_directory_that_the_servers_user_may_not_enter(tmp_path: Path) ->
 def test_a_configuration_that_names_what_is_not_here() -> None:
     config = Config(system=SystemConfig(owner="no-such-user-here"))
     assert verdicts(list(files.look(config)))["configuration"] is BAD
+
+
+def scanned(config: ClamavConfig) -> dict[str, Verdict]:
+    return verdicts(list(scanners.look(Config(clamav=config))))
+
+
+def test_a_scanner_that_serves(clamd: Clamd) -> None:
+    for config in (clamd.config(), clamd.config(address=clamd.address, max_octets=1 << 20)):
+        # This one has signatures of its own and none of ClamAV's, which alone have a day.
+        assert scanned(config) == {"scanner": GOOD, "signatures": WARNING, "scan": GOOD}
+    assert scanned(replace(clamd.config(), enabled=False)) == {}
+
+
+@pytest.mark.parametrize("bound", ["stream_max_octets", "file_max_octets"])
+def test_a_scanner_that_takes_less_than_it_is_sent(bound: str) -> None:
+    with clamds.running(**{bound: 500_000}) as small:
+        (*_, check) = scanners.look(Config(clamav=small.config(max_octets=500_001)))
+        assert (check.name, check.verdict) == ("scan", WARNING)
+        assert "MaxFileSize" in check.advice
+        assert ("delivered unscanned" if bound == "stream_max_octets" else "without looking into it") in check.found
+        assert scanned(small.config(max_octets=500_000))["scan"] is GOOD
+
+
+def test_scanners_that_do_not_serve(tmp_path: Path) -> None:
+    config = ClamavConfig(enabled=True, address=str(tmp_path / "none"))
+    assert scanned(config) == {"scanner": BAD}
+    for answer in (b"", b"220 mx.example.org ESMTP\0"):
+        with daemon(answering(answer)) as address:
+            assert scanned(replace(config, address=address)) == {"scanner": BAD}
+
+
+@pytest.mark.parametrize(("days", "verdict"), [(0, GOOD), (6, GOOD), (9, WARNING), (400, WARNING), (None, WARNING)])
+def test_signatures_that_are_too_old(days: int | None, verdict: Verdict) -> None:
+    said = b"ClamAV 1.4.6"
+    if days is not None:
+        said += f"/27430/{datetime.now() - timedelta(days=days):%a %b %e %H:%M:%S %Y}".encode()
+    with daemon(answering(said + b"\0")) as address:
+        found = scanned(ClamavConfig(enabled=True, address=address))
+    # It says its version to a message, too, which is no verdict.
+    assert found == {"scanner": GOOD, "signatures": verdict, "scan": BAD}
+
+
+def test_a_scanner_without_the_signature_of_eicar() -> None:
+    with daemon(answering(b"stream: OK\0")) as address:
+        (check,) = [scanners._length("", ClamavConfig(enabled=True, address=address))]
+    assert (check.verdict, "freshclam" in check.advice) == (WARNING, True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from lightmail.app.doctor import certificates, clocks, databases, directories, doors, files, objects
+from lightmail.app.doctor import certificates, clocks, databases, directories, doors, files, objects, scanners
 from lightmail.app.doctor.checks import Check, Verdict, bad
 from lightmail.app.privileges import drop
 from lightmail.config import Config
@@ -21,7 +21,7 @@ _Look = Callable[[Config], Iterator[Check]]
 
 # As root, like a server that starts: it reads the key and takes the ports before it becomes [system] owner.
 _BEFORE: Final[tuple[_Look, ...]] = (files.look, certificates.look, doors.look)
-_AFTER: Final[tuple[_Look, ...]] = (directories.look, databases.look, objects.look, clocks.look)
+_AFTER: Final[tuple[_Look, ...]] = (directories.look, databases.look, objects.look, scanners.look, clocks.look)
 
 
 def examine(config: Config) -> Iterator[Check]:
