@@ -246,6 +246,45 @@ def test_passwords_of_jobs_are_on_no_page(api: Api) -> None:
     assert "open sesame" not in browser.get("/web/audit").html
 
 
+def test_what_is_to_be_restored_is_entered_and_started_again_as_it_was(api: Api) -> None:
+    _, address = _owner(api, _domain(api)[1])
+    browser = _signed_in(api)
+    form = browser.get("/web/jobs/start/undelete").form("/web/jobs/start/undelete")
+    for wrong in ("yesterday", "2026-02-30", "2026-01-31 25:00", "99999-01-01"):
+        page = browser.send(form, address=address, since=wrong)
+        assert (page.status, "Deleted since: enter a day or a time" in page.text) == (422, True)
+        assert page.form("/web/jobs/start/undelete").fields["since"] == wrong
+    assert "no such account" in browser.send(form, address="nobody@nowhere.example").text
+    given = {"since": "2026-01-31 14:05", "until": "2026-02-01T02:00+02:00", "subject": "tea & cake", "into": "Back"}
+    page = browser.send(form, address=address, **given)
+    for words in ("2026-01-31 14:05 UTC", "2026-02-01 00:00 UTC", "tea & cake", "Back"):
+        assert words in page.text
+    (job,) = (job for job in run(jobs.waiting(api.store.database)) if job.arguments.get("address") == address)
+    run(jobs.cancel(api.store.tx, OPERATOR, job.id))
+    (again,) = [link for link in browser.get(f"/web/jobs/{job.id}").links if "/start/undelete?" in link]
+    page = browser.send(browser.get(again).form("/web/jobs/start/undelete"))
+    (second,) = (job for job in run(jobs.waiting(api.store.database)) if job.arguments.get("address") == address)
+    assert second.arguments == job.arguments
+
+
+def test_the_name_of_another_account_s_mailbox_is_told_to_nobody(api: Api) -> None:
+    (own, own_name), (_, other_name) = _domain(api), _domain(api)
+    (_, mine), (_, others) = _owner(api, own_name), _owner(api, other_name)
+    inboxes = {
+        address: api.store.count(
+            "SELECT b.id FROM mailboxes b JOIN accounts a ON a.id = b.account WHERE a.address = %s AND b.name = %s",
+            address.encode(), b"Archive",
+        )
+        for address in (mine, others)
+    }  # fmt: skip
+    browser = _signed_in(api, own)
+    form = browser.get("/web/jobs/start/undelete").form("/web/jobs/start/undelete")
+    for address, shown in ((others, False), (mine, True)):
+        page = browser.send(form, address=mine, mailbox_id=str(inboxes[address]))
+        assert ("Archive" in page.text) == shown
+        page = browser.send(page.form(f"{browser.path.partition('?')[0]}/cancel"))
+
+
 def test_who_has_a_domain_starts_and_sees_jobs_of_its_accounts_alone(api: Api) -> None:
     (own, own_name), (_, other_name) = _domain(api), _domain(api)
     (_, mine), (_, others) = _owner(api, own_name), _owner(api, other_name)
