@@ -74,6 +74,13 @@ class Chromium:
     def run(self, script: str, *arguments: Any) -> Any:
         return self.driver.execute_script(script, *arguments)
 
+    def become(self, address: str, cookies: Mapping[str, str]) -> None:
+        self.go(address)
+        self.driver.delete_all_cookies()
+        for name, value in cookies.items():
+            self.driver.add_cookie({"name": name, "value": value, "path": "/", "httpOnly": True, "sameSite": "Strict"})
+        self.said()  # what other pages had to say is not asked about
+
     def click(self, xpath: str) -> None:
         self._find(xpath).click()
 
@@ -94,14 +101,6 @@ class Chromium:
     def without_scripts(self, without: bool) -> None:
         """Run no scripts of pages from now on, or run them again; those of tests run always."""
         self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": without})
-
-    def become(self, address: str, cookies: Mapping[str, str]) -> None:
-        """Be signed in, at the server whose page is at `address`, as whoever has these cookies."""
-        self.go(address)
-        self.driver.delete_all_cookies()
-        for name, value in cookies.items():
-            self.driver.add_cookie({"name": name, "value": value, "path": "/"})
-        self.said()
 
     def send(self, action: str, values: Mapping[str, str]) -> None:
         """Fill in the form that goes to `action`, and press its button, whatever the browser thinks of the values."""

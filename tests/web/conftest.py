@@ -13,7 +13,9 @@ import pytest
 from tests.support.seaweedfs import SeaweedFS
 from tests.support.stack import EMBEDDED, MARIADB_S3
 from tests.web import chromium
+from tests.web import firefox as firefox_program
 from tests.web.chromium import Chromium
+from tests.web.firefox import Firefox
 from tests.web.worlds import World, inhabited
 
 
@@ -42,5 +44,15 @@ def browser() -> Iterator[Chromium]:
     if not chromium.available():
         pytest.skip("no Chromium: install Debian's chromium and chromium-driver")
     started = Chromium()
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def firefox() -> Iterator[Firefox]:
+    """A Firefox with whoever was signed in last."""
+    if not firefox_program.available():
+        pytest.skip("no Firefox: install Debian's firefox-esr")
+    started = Firefox()
     yield started
     started.close()

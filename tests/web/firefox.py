@@ -10,12 +10,13 @@ import socket
 import subprocess
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
 from tests.web.screens import DESKTOP, Screen
 
-_OPTIONS: Final = ("--headless", "--no-remote", "--marionette", "--remote-allow-system-access")
+_OPTIONS: Final = ("--headless", "--marionette", "--remote-allow-system-access", "--no-remote")
 _START_SECONDS: Final = 60
 _ELEMENT: Final = "element-6066-11e4-a52e-4f735466cecf"  # WebDriver's name of a reference to an element
 _NARROWEST: Final = 500  # a window; what it shows can be narrower
@@ -50,15 +51,7 @@ class Firefox:
         lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in _PREFERENCES.items()]
         (self._profile / "user.js").write_text("\n".join(lines))
         self._process = subprocess.Popen(
-            [
-                "firefox-esr",
-                "--headless",
-                "--marionette",
-                "--remote-allow-system-access",
-                "--no-remote",
-                "--profile",
-                str(self._profile),
-            ],
+            ["firefox-esr", *_OPTIONS, "--profile", str(self._profile)],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -90,6 +83,13 @@ class Firefox:
 
     def run(self, script: str, *arguments: Any) -> Any:
         return self._ask("WebDriver:ExecuteScript", {"script": script, "args": list(arguments), "sandbox": None})
+
+    def become(self, address: str, cookies: Mapping[str, str]) -> None:
+        self.go(address)
+        self._ask("WebDriver:DeleteAllCookies", {})
+        for name, value in cookies.items():
+            cookie = {"name": name, "value": value, "path": "/", "httpOnly": True, "sameSite": "Strict"}
+            self._ask("WebDriver:AddCookie", {"cookie": cookie})
 
     def click(self, xpath: str) -> None:
         self._ask("WebDriver:ElementClick", {"id": self._find(xpath)})

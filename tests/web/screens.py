@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -33,6 +34,9 @@ class Driver(Protocol):
 
     def run(self, script: str, *arguments: Any) -> Any:
         """What the body of a function gives, called in the page; a promise's result where it returns one."""
+
+    def become(self, address: str, cookies: Mapping[str, str]) -> None:
+        """Be signed in, at the server whose page is at `address`, as whoever has these cookies; nobody has none."""
 
     def click(self, xpath: str) -> None:
         """Click an element as people do: it must be there to be seen. Waits for the page that this leads to."""

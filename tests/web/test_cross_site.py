@@ -31,16 +31,9 @@ def signed_in(
     world: World, browser: Chromium, forms: list[Form]
 ) -> Iterator[tuple[str, Sequence[tuple[str, dict[str, str]]]]]:
     """Somebody signed in with the browser: the server's address, and the forms that he has, filled in."""
-    light, page = world.sign_in("server")
-    token = page.form("/web/sign-out").fields["form_token"]
-    base = f"http://127.0.0.1:{world.api.port}"
-    browser.go(f"{base}/web/sign-in")
-    browser.driver.delete_all_cookies()
-    for name, value in light.cookies.items():
-        cookie = {"name": name, "value": value, "path": "/", "httpOnly": True, "sameSite": "Strict"}
-        browser.driver.add_cookie(cookie)
+    token = world.enter(browser, "server").get("/web/").form("/web/sign-out").fields["form_token"]
     # Even with the token, which no other site can know.
-    yield base, [(form.action, {**filled(form), "form_token": token}) for form in forms]
+    yield world.base, [(form.action, {**filled(form), "form_token": token}) for form in forms]
     browser.said()
 
 

@@ -70,22 +70,15 @@ def trap() -> Iterator[Trap]:
 def reader(world: World, browser: Chromium) -> Chromium:
     """A browser in which the server's administrator is signed in; it keeps no files."""
     browser.show_on(DESKTOP)
-    signed_in, _ = world.sign_in("server")
-    browser.go(f"{_base(world)}/web/sign-in")
-    for name, value in signed_in.cookies.items():
-        browser.driver.add_cookie({"name": name, "value": value, "path": "/"})
+    world.enter(browser, "server")
     browser.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "deny"})
     return browser
-
-
-def _base(world: World) -> str:
-    return f"http://127.0.0.1:{world.api.port}"
 
 
 def put(world: World, text: bytes) -> str:
     """The address of the page of a new message."""
     realm = world.ours
-    return f"{_base(world)}/web/messages/{put_message(world.api, realm.account, realm.mailbox, text)}"
+    return f"{world.base}/web/messages/{put_message(world.api, realm.account, realm.mailbox, text)}"
 
 
 def look(reader: Chromium, address: str) -> None:
@@ -140,7 +133,7 @@ def test_nor_of_headers_names_and_types(world: World, reader: Chromium, trap: Tr
     address = put(world, payloads.header_mail(trap.address))
     trap.asked.clear()
     for path in (f"/web/mailboxes/{world.ours.mailbox}", f"/web/accounts/{world.ours.account}/messages"):
-        look(reader, _base(world) + path)
+        look(reader, world.base + path)
     look(reader, address)
     for name in payloads.NAMES[:3]:
         look(reader, put(world, payloads.attached_mail("text/html", name, trap.address)))

@@ -45,14 +45,9 @@ def _tell(world: World, job: int, progress: Mapping[str, object]) -> None:
 
 
 def _open(world: World, browser: Chromium, path: str) -> None:
-    light, _ = world.sign_in("server")
-    base = f"http://127.0.0.1:{world.api.port}"
     browser.show_on(DESKTOP)
-    browser.go(f"{base}/web/sign-in")
-    browser.driver.delete_all_cookies()
-    for name, value in light.cookies.items():
-        browser.driver.add_cookie({"name": name, "value": value, "path": "/"})
-    browser.go(base + path)
+    world.enter(browser, "server")
+    browser.go(world.base + path)
 
 
 def _follow(world: World, browser: Chromium) -> bool:

@@ -15,12 +15,8 @@ return [slider.getAttribute("aria-valuetext"), slider.nextElementSibling.value, 
 
 
 def test_the_slider_says_its_day_and_narrows_the_list(world: World, browser: Chromium) -> None:
-    base = f"http://127.0.0.1:{world.api.port}"
-    signed_in, _ = world.sign_in("owner")
-    browser.go(f"{base}/web/sign-in")
-    for name, value in signed_in.cookies.items():
-        browser.driver.add_cookie({"name": name, "value": value, "path": "/"})
-    browser.go(f"{base}/web/my/deleted")
+    world.enter(browser, "owner")
+    browser.go(f"{world.base}/web/my/deleted")
     assert browser.run(_STATE) == ["the beginning", "the beginning", "", False, "Deleted since"]
     browser.run("document.querySelector('input[type=range]').focus()")
     browser.press("\ue014")  # the right arrow

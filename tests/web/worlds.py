@@ -24,6 +24,7 @@ from tests.support.browser import Browser, Page
 from tests.support.reactor import run
 from tests.support.seaweedfs import SeaweedFS, stored
 from tests.support.storekit import Store, fresh_config, open_store
+from tests.web.screens import Driver
 
 PASSWORD: Final = "correct horse battery"
 # The cheapest there is: it is checked often.
@@ -49,6 +50,17 @@ class World:
     ours: Realm
     others: Realm
     people: Mapping[str, str]
+
+    @property
+    def base(self) -> str:
+        """The server's address."""
+        return f"http://127.0.0.1:{self.api.port}"
+
+    def enter(self, driver: Driver, who: str) -> Browser:
+        """Have somebody signed in with a real browser; the one that reads HTML alone, in which he is, too."""
+        light, _ = self.sign_in(who)
+        driver.become(f"{self.base}/web/sign-in", light.cookies)
+        return light
 
     def sign_in(self, who: str) -> tuple[Browser, Page]:
         """Somebody's browser, and what he sees first."""
