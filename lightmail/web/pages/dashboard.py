@@ -80,9 +80,7 @@ def summed(over: Sequence[Span]) -> Counter[str]:
     return counts
 
 
-def figures(
-    over: Sequence[Span], connected: Mapping[str, int], objects: Objects | None
-) -> list[tuple[str, str, bool]]:
+def figures(over: Sequence[Span], connected: Mapping[str, int], objects: Objects | None) -> list[tuple[str, str, bool]]:
     """Figures with their words, and whether each is good to hear."""
     counts = summed(over)
     trouble = counts["database_failures"] + counts["object_failures"]
