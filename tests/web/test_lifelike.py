@@ -1,4 +1,4 @@
-"""Pages as people meet them: full of long and strange things, quite empty, and with what they say when something is wrong.
+"""Pages as people meet them: full of long and strange things, quite empty, and with what they say when one is wrong.
 
 `LIGHTMAIL_TEST_PICTURES=DIR` keeps a picture of each, to be looked at.
 """
@@ -92,13 +92,15 @@ class Scene:
 _PASSWORDS: Final = {"password": PASSWORD, "repeated": PASSWORD}
 _ADD_ACCOUNT: Final = "/web/accounts/add"
 _IMPORT: Final = "/web/jobs/start/import-imap"
+_VERIFY: Final = "/web/jobs/start/verify"
+_APP_PASSWORDS: Final = "/web/accounts/{ada}/app-passwords"
 _SCENES: Final = (
     Scene("missing", "/web/accounts/4711"),
     Scene("domain-there", "/web/domains/add", "/web/domains/add", {"name": "example.org", "max_accounts": "many"}),
     Scene("domain-added", "/web/domains/add", "/web/domains/add", {"name": "new.example"}),
     Scene("domain-used", "/web/domains/1/delete"),
     Scene("domain-search", "/web/domains?search=zzz"),
-    Scene("account-wrong", _ADD_ACCOUNT, _ADD_ACCOUNT, {"address": "ada@example.org", **_PASSWORDS, "repeated": "another"}),
+    Scene("account-wrong", _ADD_ACCOUNT, _ADD_ACCOUNT, {"address": "ada@example.org", **_PASSWORDS, "repeated": "x"}),
     Scene("account-there", _ADD_ACCOUNT, _ADD_ACCOUNT, {"address": "ada@example.org", **_PASSWORDS}),
     Scene("account-added", _ADD_ACCOUNT, _ADD_ACCOUNT, {"address": "carl@example.org", **_PASSWORDS}),
     Scene("account-search", "/web/accounts?search=zzz"),
@@ -106,9 +108,9 @@ _SCENES: Final = (
     Scene("account-saved", "/web/accounts/{ada}", "/web/accounts/{ada}/settings", {"quota": "11G"}),
     Scene("account-disabled", "/web/accounts/{bob}"),
     Scene("account-full", "/web/accounts/{full}"),
-    Scene("account-delete-untyped", "/web/accounts/{ada}/delete", "/web/accounts/{ada}/delete", {"typed": "ada"}),
+    Scene("account-delete-untyped", "/web/accounts/{ada}/delete", "/web/accounts/{ada}/delete", {"typed": "x"}),
     Scene("accounts-deleted-restored", "/web/accounts/deleted", "/web/accounts/deleted/{former}/restore"),
-    Scene("alias-nowhere", "/web/aliases/add", "/web/aliases/add", {"address": "x@example.org", "target": "y@z.example"}),
+    Scene("alias-nowhere", "/web/aliases/add", "/web/aliases/add", {"address": "x@example.org", "target": "y@z.org"}),
     Scene("alias-search", "/web/aliases?search=zzz"),
     Scene(
         "administrator-wrong", "/web/administrators/add", "/web/administrators/add",
@@ -116,8 +118,8 @@ _SCENES: Final = (
     ),
     Scene("administrator-codes", "/web/administrators/{phone}"),
     Scene("administrator-oneself", "/web/administrators/{root}"),
-    Scene("app-password-there", "/web/accounts/{ada}/app-passwords", "/web/accounts/{ada}/app-passwords", {"name": "phone"}),
-    Scene("app-password-made", "/web/accounts/{ada}/app-passwords", "/web/accounts/{ada}/app-passwords", {"name": "tablet"}),
+    Scene("app-password-there", _APP_PASSWORDS, _APP_PASSWORDS, {"name": "phone"}),
+    Scene("app-password-made", _APP_PASSWORDS, _APP_PASSWORDS, {"name": "tablet"}),
     Scene("clients-none", "/web/accounts/{bob}/clients"),
     Scene("deleted-none", "/web/accounts/{bob}/deleted"),
     Scene("deleted-search", "/web/accounts/{ada}/deleted?subject=zzz"),
@@ -132,14 +134,14 @@ _SCENES: Final = (
     Scene("where-nothing", "/web/where?address=nobody%40elsewhere.example"),
     Scene("where-wrong", "/web/where?address=x&trace=..."),
     Scene("sessions-none", "/web/sessions?account=zzz%40example.org"),
-    Scene("job-wrong", "/web/jobs/start/verify", "/web/jobs/start/verify", {"address": "zzz@example.org", "rate": "fast"}),
+    Scene("job-wrong", _VERIFY, _VERIFY, {"address": "zzz@example.org", "rate": "fast"}),
     Scene("job-incomplete", _IMPORT, _IMPORT, {"address": "ada@example.org", "host": "imap.example.net"}),
-    Scene("job-started", "/web/jobs/start/verify", "/web/jobs/start/verify", {"address": "ada@example.org"}),
+    Scene("job-started", _VERIFY, _VERIFY, {"address": "ada@example.org"}),
     Scene("jobs-none", "/web/jobs?state=failed&kind=garbage"),
     Scene("audit-none", "/web/audit?subject=zzz"),
     Scene("audit-wrong-day", "/web/audit?since=yesterday"),
     Scene("token-there", "/web/tokens", "/web/tokens/add", {"name": "backup", "scope.jobs:read": ""}),
-    Scene("token-made", "/web/tokens", "/web/tokens/add", {"name": "new", "scope.jobs:read": "", "scope.jobs:write": ""}),
+    Scene("token-made", "/web/tokens", "/web/tokens/add", {"name": "new", "scope.jobs:read": ""}),
     Scene("webhook-tested", "/web/webhook", "/web/webhook/test"),
     Scene("password-wrong", "/web/myself", "/web/myself/password", {"password": "x", "new_password": "y"}),
     Scene("codes-wrong", "/web/myself", "/web/myself/totp", {"code": "123456"}),

@@ -80,12 +80,12 @@ async def _page(visit: Visit, about: Subject, trouble: Trouble | None = None) ->
 
 def _revocation(about: Subject, found: AppPassword) -> Question:
     return Question(
-        title=f"Revoke {found.name}",
+        title=f"Revoke the app password “{found.name}”",
         going=(
-            f"The app password {found.name} of {about.profile.address}. The client that has it gets no mail any more.",
+            f"The app password “{found.name}” of {about.profile.address}: the client that has it gets no mail.",
             "All clients of the account are disconnected; those with another password come back by themselves.",
         ),
-        undo="It cannot be made good again, but a new one can be made for the same client.",
+        undo="It cannot be undone, but a new one can be made for the same client.",
         typed=found.name,
         button=f"Revoke {found.name}",
         action=f"{about.base}/app-passwords/{found.id}/revoke",

@@ -108,8 +108,8 @@ async def _asked_for(visit: Visit) -> Token:
 def _revocation(token: Token) -> Question:
     of = token.domain_name or "the server"
     return Question(
-        title=f"Revoke {token.name}",
-        going=(f"The token {token.name} of {of}: whatever uses it is refused from its next request on.",),
+        title=f"Revoke the token “{token.name}”",
+        going=(f"The token “{token.name}” of {of}: whatever uses it is refused from its next request on.",),
         undo="It does not come back; you can make another one of that name, with another secret.",
         typed=token.name,
         button=f"Revoke {token.name}",

@@ -2,7 +2,10 @@
 "use strict";
 
 // On a phone the menu is one line that scrolls: the page that is shown is not to be looked for in it.
-document.querySelector(".top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
+for (const current of document.querySelectorAll(".top nav [aria-current], .tabs [aria-current]")) {
+  const line = current.closest("nav"), box = line.getBoundingClientRect(), its = current.getBoundingClientRect();
+  line.scrollLeft += its.left - box.left - (box.width - its.width) / 2;
+}
 
 for (const button of document.querySelectorAll("button[data-copy]")) {
   if (!navigator.clipboard) break; // not on a page without TLS
