@@ -6,10 +6,11 @@ import base64
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any, Final
 
 from selenium import webdriver
-from selenium.common.exceptions import NoSuchElementException
+from selenium.common.exceptions import NoSuchElementException, WebDriverException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
@@ -83,6 +84,22 @@ class Chromium:
 
     def click(self, xpath: str) -> None:
         self._find(xpath).click()
+
+    def click_in_frame(self, selector: str, number: int) -> bool:
+        self.driver.switch_to.frame(self.driver.find_element(By.TAG_NAME, "iframe"))
+        try:
+            there = self.driver.find_elements(By.CSS_SELECTOR, selector)
+            if number < len(there):
+                with suppress(WebDriverException):  # it is empty, and nobody can click it
+                    there[number].click()
+            return number < len(there)
+        finally:
+            self.driver.switch_to.default_content()
+
+    def download(self, address: str) -> None:
+        self.driver.execute_cdp_cmd("Browser.setDownloadBehavior", {"behavior": "deny"})
+        with suppress(WebDriverException):  # that leads to no page
+            self.go(address)
 
     def enter(self, xpath: str, text: str) -> None:
         element = self._find(xpath)

@@ -16,6 +16,7 @@ from tests.web import chromium
 from tests.web import firefox as firefox_program
 from tests.web.chromium import Chromium
 from tests.web.firefox import Firefox
+from tests.web.screens import Driver
 from tests.web.worlds import World, inhabited
 
 
@@ -56,3 +57,12 @@ def firefox() -> Iterator[Firefox]:
     started = Firefox()
     yield started
     started.close()
+
+
+@pytest.fixture(
+    scope="session", params=["browser", pytest.param("firefox", marks=pytest.mark.heavy)], ids=["chromium", "firefox"]
+)
+def driver(request: pytest.FixtureRequest) -> Driver:
+    """Each browser; the quick part has Chromium alone."""
+    found: Driver = request.getfixturevalue(request.param)
+    return found

@@ -11,6 +11,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ _PREFERENCES: Final = {
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,
     "remote.prefs.recommended": True,
+    "browser.download.folderList": 2,  # the one that is named beside them
+    "browser.download.alwaysOpenPanel": False,
 }
 
 
@@ -48,7 +51,8 @@ class Firefox:
 
     def __init__(self) -> None:
         self._profile = Path(tempfile.mkdtemp(prefix="lm-firefox-"))
-        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in _PREFERENCES.items()]
+        preferences = {**_PREFERENCES, "browser.download.dir": str(self._profile / "downloads")}
+        lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});" for name, value in preferences.items()]
         (self._profile / "user.js").write_text("\n".join(lines))
         self._process = subprocess.Popen(
             ["firefox-esr", *_OPTIONS, "--profile", str(self._profile)],
@@ -94,6 +98,27 @@ class Firefox:
     def click(self, xpath: str) -> None:
         self._ask("WebDriver:ElementClick", {"id": self._find(xpath)})
 
+    def click_in_frame(self, selector: str, number: int) -> bool:
+        frame = self._ask("WebDriver:FindElement", {"using": "css selector", "value": "iframe"})
+        self._ask("WebDriver:SwitchToFrame", {"element": frame[_ELEMENT]})
+        try:
+            there = self._ask("WebDriver:FindElements", {"using": "css selector", "value": selector})
+            if number < len(there):
+                with suppress(AssertionError):  # it is empty, and nobody can click it
+                    self._ask("WebDriver:ElementClick", {"id": there[number][_ELEMENT]})
+            return number < len(there)
+        finally:
+            self._ask("WebDriver:SwitchToFrame", {})
+
+    def download(self, address: str) -> None:
+        # It waits for a page, where it is told to navigate, until it gives up.
+        before = self._downloads()
+        self.run("location.assign(arguments[0])", address)
+        deadline = time.monotonic() + 20
+        while self._downloads() == before:
+            assert time.monotonic() < deadline, f"{address} is no file"
+            time.sleep(0.02)
+
     def enter(self, xpath: str, text: str) -> None:
         element = self._find(xpath)
         self._ask("WebDriver:ElementClear", {"id": element})
@@ -109,6 +134,10 @@ class Firefox:
     def close(self) -> None:
         self._ask("Marionette:Quit", {"flags": ["eForceQuit"]})
         self._end()
+
+    def _downloads(self) -> set[str]:
+        """The files that are downloaded."""
+        return {file.name for file in (self._profile / "downloads").glob("*") if file.suffix != ".part"}
 
     def _find(self, xpath: str) -> str:
         try:

@@ -41,6 +41,13 @@ class Driver(Protocol):
     def click(self, xpath: str) -> None:
         """Click an element as people do: it must be there to be seen. Waits for the page that this leads to."""
 
+    def click_in_frame(self, selector: str, number: int) -> bool:
+        """Click one, counted from 0, of what a CSS selector names in the page's frame, if it can be clicked; whether it
+        is there."""
+
+    def download(self, address: str) -> None:
+        """Go where a file is, and no page: the one that is shown stays."""
+
     def enter(self, xpath: str, text: str) -> None:
         """Type into a field, in the place of what stands there."""
 

@@ -13,7 +13,7 @@ from tests.support.actors import OPERATOR
 from tests.support.reactor import run
 from tests.support.seaweedfs import SeaweedFS
 from tests.web.chromium import Chromium
-from tests.web.screens import DESKTOP
+from tests.web.screens import DESKTOP, Driver
 from tests.web.worlds import World, inhabited
 
 _PROCESS = b"p" * 16
@@ -44,35 +44,35 @@ def _tell(world: World, job: int, progress: Mapping[str, object]) -> None:
     run(jobs.beat(world.api.store.database, _PROCESS, {job: progress}, []))
 
 
-def _open(world: World, browser: Chromium, path: str) -> None:
-    browser.show_on(DESKTOP)
-    world.enter(browser, "server")
-    browser.go(world.base + path)
+def _open(world: World, driver: Driver, path: str) -> None:
+    driver.show_on(DESKTOP)
+    world.enter(driver, "server")
+    driver.go(world.base + path)
 
 
-def _follow(world: World, browser: Chromium) -> bool:
+def _follow(world: World, driver: Driver) -> bool:
     """Have a job go on and end; whether the page was loaded anew while it ran."""
     job = _begin(world)
     _tell(world, job, {"stage": "pass 1", "percent": 10})
-    _open(world, browser, f"/web/jobs/{job}")
+    _open(world, driver, f"/web/jobs/{job}")
     percent = "return document.querySelector('progress').value"
-    assert browser.run(percent) == 10
-    browser.run("window.kept = true; document.querySelector('.grave').focus()")
+    assert driver.run(percent) == 10
+    driver.run("window.kept = true; document.querySelector('.grave').focus()")
     _tell(world, job, {"stage": "pass 2", "percent": 70})
-    _wait(lambda: browser.run(percent) == 70)
-    anew = not browser.run("return window.kept === true")
+    _wait(lambda: driver.run(percent) == 70)
+    anew = not driver.run("return window.kept === true")
     if not anew:
-        assert browser.run("return document.activeElement.matches('.grave')")
+        assert driver.run("return document.activeElement.matches('.grave')")
     run(jobs.end(world.api.store.database, job, _PROCESS, DONE, {"percent": 100}, {"passes": 2}))
-    _wait(lambda: "What came of it" in str(browser.run("return document.querySelector('main').innerText")))
-    assert not browser.run("return document.querySelector('[data-live]')")
+    _wait(lambda: "What came of it" in str(driver.run("return document.querySelector('main').innerText")))
+    assert not driver.run("return document.querySelector('[data-live]')")
     return anew
 
 
-def test_progress_moves_in_its_place_and_leaves_the_focus_where_it_is(busy: World, browser: Chromium) -> None:
-    browser.said()  # what the pages of other tests had to say is not asked about
-    assert not _follow(busy, browser)
-    assert browser.said() == []
+def test_progress_moves_in_its_place_and_leaves_the_focus_where_it_is(busy: World, driver: Driver) -> None:
+    driver.said()  # what the pages of other tests had to say is not asked about
+    assert not _follow(busy, driver)
+    assert driver.said() == []
 
 
 @pytest.mark.heavy

@@ -15,9 +15,8 @@ from tests.support.jobkit import leaving_to_jobs, running_jobs
 from tests.support.reactor import run
 from tests.support.seaweedfs import SeaweedFS
 from tests.support.storekit import NOW_US
-from tests.web.chromium import Chromium
 from tests.web.operator import Operator
-from tests.web.screens import DESKTOP
+from tests.web.screens import DESKTOP, Driver
 from tests.web.worlds import PASSWORD, World, inhabited
 
 COUNT = 30
@@ -47,19 +46,17 @@ def live(world: World) -> int:
     return world.api.store.count(sql, world.ours.account)
 
 
-def test_the_owner_follows_his_job_from_the_click_to_its_end(emptied: World, hasty: Api, browser: Chromium) -> None:
-    browser.show_on(DESKTOP)
-    browser.said()
-    browser.go(f"http://127.0.0.1:{hasty.port}/web/sign-in")
-    browser.driver.delete_all_cookies()
-    owner = Operator(browser, f"http://127.0.0.1:{hasty.port}")
+def test_the_owner_follows_his_job_from_the_click_to_its_end(emptied: World, hasty: Api, driver: Driver) -> None:
+    driver.show_on(DESKTOP)
+    driver.become(f"http://127.0.0.1:{hasty.port}/web/sign-in", {})
+    owner = Operator(driver, f"http://127.0.0.1:{hasty.port}")
     owner.open()
     owner.fill("Administrator's name", "owner@ours.example")
     owner.fill("Password", PASSWORD)
     owner.press("Sign in")
     owner.follow("Deleted mail")
     before = live(emptied)
-    job = str(browser.run("return document.querySelector('main a[href*=\"/web/my/jobs/\"]').textContent"))
+    job = str(driver.run("return document.querySelector('main a[href*=\"/web/my/jobs/\"]').textContent"))
     owner.follow(job)
     owner.press(f"Cancel job no. {job.rpartition(' ')[2]}")
     owner.sees("cancelled")
@@ -75,4 +72,4 @@ def test_the_owner_follows_his_job_from_the_click_to_its_end(emptied: World, has
     owner.follow("To your deleted mail")
     owner.sees("there is nothing to restore", "done")
     assert live(emptied) == before + COUNT + 1
-    assert browser.said() == []
+    assert driver.said() == []
