@@ -1,4 +1,4 @@
-"""Command line of the benchmarks: ``python -m bench compare``, ``… load --target …``, ``… journal`` (JOBS)."""
+"""Command line of the benchmarks: ``python -m bench compare``, ``load --target …``, ``log``, ``journal`` (JOBS)."""
 
 from __future__ import annotations
 
@@ -26,6 +26,9 @@ def main() -> None:
     if arguments.what in JOBS:
         costs = importlib.import_module(JOBS[arguments.what]).costs  # it needs MariaDB and an S3 server, none of ours
         importlib.import_module("bench.sites").table(costs, arguments.count)
+        return
+    if arguments.what == "log":
+        importlib.import_module("bench.lines").table(arguments.count)
         return
     settings = Settings(**{name: getattr(arguments, name) for name in _SIZES})
     names = ["seed", *(name for name in arguments.workloads.split(",") if name != "seed")]
@@ -127,7 +130,7 @@ def _address(text: str) -> tuple[str, int]:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("what", choices=["compare", "load", *JOBS])
+    parser.add_argument("what", choices=["compare", "load", "log", *JOBS])
     parser.add_argument(
         "--only", default="dovecot,embedded,mariadb-s3", help="compare: which servers, the first is 1.00"
     )

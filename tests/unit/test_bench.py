@@ -10,7 +10,7 @@ from email.parser import BytesHeaderParser
 import pytest
 from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
-from bench import cpu, report, stalls, trips
+from bench import cpu, lines, report, stalls, trips
 from bench.figures import Figures
 from bench.goals import goal_table
 from bench.messages import NEEDLE, facts, has_needle, kind, message, message_id
@@ -118,3 +118,11 @@ def test_the_server_counts_its_round_trips() -> None:
     before = trips.total(generate_latest(metrics.REGISTRY).decode())
     metrics.DATABASE_ROUND_TRIPS.labels("bench").inc(3)
     assert trips.total(generate_latest(metrics.REGISTRY).decode()) - before == 3
+
+
+def test_the_costs_of_a_line_of_the_log_are_those_of_its_steps(capsys: pytest.CaptureFixture[str]) -> None:
+    lines.table(200)
+    costs = re.findall(r"^\| ([^|]+) \| (\d+\.\d) \|$", capsys.readouterr().out, re.MULTILINE)
+    assert [what for what, _ in costs][-2:] == ["all of it, as text", "all of it, as JSON"]
+    assert len(costs) == 7
+    assert all(float(cost) > 0 for _, cost in costs[:3])
