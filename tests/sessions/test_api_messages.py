@@ -89,6 +89,7 @@ def test_a_message_by_its_id(world: World) -> None:
         "date": "2023-11-14T22:13:20.000Z",
         "flags": ["\\Flagged", "work"],
         "deleted_at": None,
+        "withheld": False,
         "account_id": account.id,
         "address": account.address,
         "mailbox": "INBOX",
