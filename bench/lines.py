@@ -34,7 +34,18 @@ _ABOUT = {
 
 def table(count: int) -> None:
     """Print the costs of `count` lines a round, the least of some rounds."""
-    traces.CURRENT.set("4be1c09a77d2.1")
+    outside = traces.CURRENT.set("4be1c09a77d2.1")
+    try:
+        costs = _costs(count)
+    finally:
+        traces.CURRENT.reset(outside)
+    print("| a line of the log | µs CPU |\n| --- | --: |")
+    for what, cost in costs:
+        print(f"| {what} | {cost * 1e6:.1f} |")
+
+
+def _costs(count: int) -> list[tuple[str, float]]:
+    """What each step costs, in seconds."""
     event: LogEvent = {
         "log_format": _FORM,
         "log_level": LogLevel.info,
@@ -55,9 +66,7 @@ def table(count: int) -> None:
             ("all of it, as JSON", _said(destination, "info", True, count)),
         ]
         destination.close()
-    print("| a line of the log | µs CPU |\n| --- | --: |")
-    for what, cost in costs:
-        print(f"| {what} | {cost * 1e6:.1f} |")
+    return costs
 
 
 @contextmanager

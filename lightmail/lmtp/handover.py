@@ -6,6 +6,7 @@ For each recipient the log has a line, by which an operator finds out where a me
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
@@ -66,12 +67,15 @@ async def hand_over(
         log.failure("delivery {id} failed", id=trace.id)
         outcomes = _all(envelope, ServerBug())
     replies = []
+    results: Counter[str] = Counter()
     for of_route in outcomes:
         reply, result = _reply([outcome for _, outcome in of_route])
-        EMAILS_RECEIVED.labels(result).inc()
+        results[result] += 1
         for target, outcome in of_route:
             _note(envelope.sender, target, outcome, incoming.octets, signs.message_id)
         replies.append(reply)
+    for result, count in results.items():
+        EMAILS_RECEIVED.labels(result).inc(count)
     DELIVERY_SECONDS.observe(services.reactor.seconds() - began)
     return replies
 
