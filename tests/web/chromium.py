@@ -14,6 +14,7 @@ from selenium.common.exceptions import NoSuchElementException, WebDriverExceptio
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.web.screens import DESKTOP, Screen
 
@@ -23,6 +24,7 @@ _MOST_PIXELS: Final = 16_000
 _FILL_IN: Final = """
 const form = document.querySelector(`form[action="${arguments[0]}"]`);
 form.noValidate = true;
+window.__sent = true;
 for (const [name, value] of Object.entries(arguments[1])) {
   const field = form.elements[name];
   if (field.type === "checkbox") field.checked = true; else field.value = value;
@@ -40,6 +42,7 @@ _OPTIONS: Final = (
     "--disable-sync",
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE localhost, EXCLUDE 127.0.0.1",
 )
+_IS_ANOTHER: Final = "return !window.__sent && document.readyState === 'complete'"
 
 
 def available() -> bool:
@@ -120,9 +123,11 @@ class Chromium:
         self.driver.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": without})
 
     def send(self, action: str, values: Mapping[str, str]) -> None:
-        """Fill in the form that goes to `action`, and press its button, whatever the browser thinks of the values."""
+        """Fill in the form that goes to `action`, and press its button, whatever the browser thinks of them. Waits
+        for the page that this leads to."""
         self.run(_FILL_IN, action, dict(values))
         self.click(f"(//form[@action='{action}']//button[not(@type) and not(@formaction)])[last()]")
+        WebDriverWait(self.driver, 60).until(lambda _: self.run(_IS_ANOTHER))
 
     def picture(self, file: str) -> None:
         """Write a picture of the whole page, however long it is."""

@@ -277,8 +277,6 @@ def _add_jobs(api: Api, ada: int) -> None:
 def _add_running(api: Api, ada: int) -> None:
     database, now = api.store.database, time.time_ns() // 1000
     run(database.run("test", beat_txn, _PROCESS))
-    # It is not heard of again, and not to be taken for dead while pages are looked at.
-    api.store.execute("UPDATE processes SET heartbeat_at = %s", now + _DAY_US)
     clients = (
         ("imap", "2001:db8:85a3:8d3:1319:8a2e:370:7348", True, "Mozilla Thunderbird 140.5.0esr on Linux x86_64", ada),
         ("imap", "192.0.2.17", True, "Apple Mail", ada),
@@ -290,6 +288,8 @@ def _add_running(api: Api, ada: int) -> None:
         for place, (protocol, address, secure, client, account) in enumerate(clients)
     ]
     run(reported.report(database, _PROCESS, reports, ()))
+    # It is not heard of again, and not to be taken for dead while pages are looked at.
+    api.store.execute("UPDATE processes SET heartbeat_at = %s", now + _DAY_US)
     for name, scopes, domain, days in (
         ("backup", ["accounts:read", "messages:read", "messages:content"], None, 0),
         ("monitoring of the data centre in Frankfurt, second floor", ["status:read"], None, 90),
