@@ -32,11 +32,16 @@ def scan(address: str, message: BinaryIO, seconds: float) -> str | None:
     `address` is the path of a Unix socket, or host:port.
     """
     with _Conversation(address, seconds) as daemon:
-        daemon.send(b"zINSTREAM\0")
         try:
+            # What is short leaves in one piece, the command with it.
+            piece = bytearray(b"zINSTREAM\0")
             while chunk := message.read(_CHUNK_OCTETS):
-                daemon.send(len(chunk).to_bytes(4, "big"), chunk)
-            daemon.send(bytes(4))
+                piece += len(chunk).to_bytes(4, "big")
+                piece += chunk
+                if len(piece) > _CHUNK_OCTETS:
+                    daemon.send(piece)
+                    piece.clear()
+            daemon.send(piece + bytes(4))
         except ClamdError as stopped:
             # It hangs up on what is too long for it, having said so; where it said nothing, the cause is another.
             # And that it found nothing in a part of the message means nothing.
@@ -82,12 +87,11 @@ class _Conversation:
     def __exit__(self, *_: object) -> None:
         self._socket.close()
 
-    def send(self, *pieces: bytes) -> None:
-        """Send the pieces one behind the other."""
+    def send(self, piece: bytes | bytearray) -> None:
+        """Send these octets."""
         try:
-            for piece in pieces:
-                self._socket.settimeout(self._left())
-                self._socket.sendall(piece)
+            self._socket.settimeout(self._left())
+            self._socket.sendall(piece)
         except OSError as error:
             raise ClamdError(f"the connection broke: {_why(error)}") from None
 
