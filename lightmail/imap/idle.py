@@ -54,7 +54,7 @@ def _note(session: ImapServer, selected: SelectedMailbox, new: int) -> None:
     """Say in the log that the client has been told of new messages, under the traces of their deliveries, too."""
     if new > 0:
         uid_at, last = selected.view.uid_at, selected.view.exists
-        told = {uid_at(seq) for seq in range(last - min(new, traces.MOST) + 1, last + 1)}
+        told = map(uid_at, range(last - min(new, traces.MOST) + 1, last + 1))
         log.info(
             "told {address} of {new} new messages in mailbox {mailbox}, up to UID {uid}",
             address=session.owner.address,

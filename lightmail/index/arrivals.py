@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 
 from lightmail import traces
 
@@ -23,15 +23,25 @@ class Arrivals:
         """About the memory it takes."""
         return len(self._words)
 
-    def add(self, brought: Iterable[tuple[int, bytes]]) -> None:
+    def add(self, brought: Sequence[tuple[int, bytes]]) -> None:
         """Take in (UID, trace), by ascending UID. What was taken in before does no harm."""
-        words = dict.fromkeys(self._words.split())
-        words.update((b"%d:%b" % each, None) for each in brought)
-        self._words = b" ".join(sorted(words, key=_uid)[-traces.MOST :])
+        words = self._words.split()
+        more = [b"%d:%b" % each for each in brought]
+        if words and brought and brought[0][0] <= _uid(words[-1]):
+            words = sorted({*words, *more}, key=_uid)
+        else:
+            words += more
+        self._words = b" ".join(words[-traces.MOST :])
 
-    def of(self, uids: Collection[int]) -> str:
-        """The traces of some messages, joined; without those that are not known, or not any more."""
-        found = (word.partition(b":")[2].decode("ascii") for word in self._words.split() if _uid(word) in uids)
+    def of(self, uids: Iterable[int]) -> str:
+        """The traces of some messages, joined, in the order of `uids`; without those that are not known any more."""
+        text = b" %b " % self._words
+        found = []
+        for uid in uids:
+            mark = b" %d:" % uid
+            start = text.find(mark) + len(mark)
+            if start >= len(mark):
+                found.append(text[start : text.index(b" ", start)].decode("ascii"))
         return traces.joined(found)
 
 

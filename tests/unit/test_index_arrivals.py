@@ -20,7 +20,7 @@ def test_it_has_the_traces_of_the_highest_uids(readings: list[list[int]]) -> Non
     arrivals = Arrivals()
     seen: set[int] = set()
     for reading in readings:
-        arrivals.add((uid, trace(uid)) for uid in reading)
+        arrivals.add([(uid, trace(uid)) for uid in reading])
         seen = set(sorted(seen | set(reading))[-traces.MOST :])
         assert arrivals.of(range(1001)).split() == [trace(uid).decode() for uid in sorted(seen)]
         assert arrivals.size_octets <= traces.MOST * 24
@@ -29,5 +29,6 @@ def test_it_has_the_traces_of_the_highest_uids(readings: list[list[int]]) -> Non
 def test_what_shares_a_trace_is_told_once_and_what_has_none_not_at_all() -> None:
     arrivals = Arrivals()
     arrivals.add([(1, b"a"), (2, b"b"), (4, b"b")])
-    assert arrivals.of({2, 3, 4}) == "b"
-    assert arrivals.of({3}) == ""
+    assert arrivals.of([2, 3, 4]) == "b"
+    assert arrivals.of([1, 4]) == "a b"
+    assert arrivals.of([3]) == arrivals.of([]) == ""
