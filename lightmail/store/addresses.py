@@ -26,6 +26,14 @@ def normalised_domain(domain: str) -> str:
     return text
 
 
+def domain_in_dns(domain: str) -> str:
+    """A normalised domain as DNS has it, U-labels turned into A-labels; as it is where that cannot be."""
+    try:
+        return domain.encode("idna").decode("ascii")
+    except UnicodeError:
+        return domain
+
+
 def _is_label(label: str) -> bool:
     """Whether DNS could have it: letters of any script, digits, hyphens within; underscores as private networks do."""
     if not label or label[0] == "-" or label[-1] == "-":

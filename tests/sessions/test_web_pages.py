@@ -229,9 +229,14 @@ def test_another_password_takes_the_present_one_and_signs_other_browsers_out(api
     elsewhere, _ = _sign_in(api, name)
     form = here.get("/web/myself").form("/web/myself/password")
     new = {"new_password": "a better password", "repeated": "a better password"}
-    assert "another one" in here.send(form, password="wrong", **new).text
-    assert "not repeated" in here.send(form, password=PASSWORD, new_password="0123456789", repeated="x").text
-    assert "at least" in here.send(form, password=PASSWORD, new_password="short", repeated="short").text
+    for values, line, field in (
+        ({"password": "wrong", **new}, "not your present password", "present"),
+        ({"password": PASSWORD, "new_password": "0123456789", "repeated": "x"}, "not repeated", "repeated"),
+        ({"password": PASSWORD, "new_password": "short", "repeated": "short"}, "at least", "new"),
+    ):
+        page = here.send(form, **values)
+        assert line in page.text
+        assert [given["id"] for _, given in page.elements if "aria-invalid" in given] == [field]
     assert "The password is changed." in here.send(form, password=PASSWORD, **new).text
     assert here.get("/web/").status == 200
     assert "Sign in" in elsewhere.get("/web/").text

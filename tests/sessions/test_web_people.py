@@ -185,6 +185,16 @@ def test_a_form_says_what_to_mend_and_keeps_the_rest(api: Api, root: Browser) ->
         assert any(given.get("aria-invalid") == "true" for _, given in page.elements)
 
 
+def test_a_domain_of_other_letters_is_copied_as_dns_and_postfix_have_it(api: Api, root: Browser) -> None:
+    form = root.get("/web/domains/add").form("/web/domains/add")
+    page = root.send(form, name="xn--bcher-kva.example")
+    assert "bücher.example" in page.text
+    copied = [given["data-copy"] for _, given in page.elements if "data-copy" in given]
+    mail, postfix = copied
+    assert str(mail).startswith("xn--bcher-kva.example. MX 10 ")
+    assert postfix == "virtual_mailbox_domains = bücher.example xn--bcher-kva.example"
+
+
 def test_a_domain_that_is_in_use_stays(api: Api, root: Browser) -> None:
     id, name = visitors.domain(api)
     address = visitors.account(api, name).address
@@ -235,6 +245,8 @@ def test_an_account_that_cannot_be_is_not_added(api: Api, root: Browser) -> None
         page = root.send(form, **{**good, **wrong})
         assert page.status in (409, 422)
         assert line in page.text
+        (marked,) = (given["id"] for _, given in page.elements if "aria-invalid" in given)
+        assert marked == next(iter(wrong))
         again = page.form("/web/accounts/add").fields
         assert (again["password"], again["repeated"]) == ("", "")
     limit = f"/web/domains/{id}/limit"

@@ -137,6 +137,10 @@ _SCENES: Final = (
     Scene("job-wrong", _VERIFY, _VERIFY, {"address": "zzz@example.org", "rate": "fast"}),
     Scene("job-incomplete", _IMPORT, _IMPORT, {"address": "ada@example.org", "host": "imap.example.net"}),
     Scene("job-started", _VERIFY, _VERIFY, {"address": "ada@example.org"}),
+    Scene("job-done", "/web/jobs/{verified}"),
+    Scene("job-failed", "/web/jobs/{failed}"),
+    Scene("job-brought", "/web/jobs/{brought}"),
+    Scene("job-interrupted", "/web/jobs/{interrupted}"),
     Scene("jobs-none", "/web/jobs?state=failed&kind=garbage"),
     Scene("audit-none", "/web/audit?subject=zzz"),
     Scene("audit-wrong-day", "/web/audit?since=yesterday"),
@@ -163,6 +167,13 @@ def _ids(world: World) -> dict[str, int]:
         ids[name] = count("SELECT id FROM accounts WHERE address = %s", f"{name}@example.org".encode())
     for name in ("root", "phone"):
         ids[name] = count("SELECT id FROM administrators WHERE name = %s", name.encode())
+    for name, kind, state in (
+        ("verified", "verify", "done"),
+        ("failed", "import-imap", "failed"),
+        ("brought", "import-imap", "done"),
+        ("interrupted", "export-maildir", "interrupted"),
+    ):
+        ids[name] = count("SELECT id FROM jobs WHERE kind = %s AND state = %s", kind.encode(), state.encode())
     ids["letter"] = count("SELECT id FROM messages WHERE deleted_at = 0 ORDER BY octets DESC LIMIT 1")
     ids["deleted"] = count("SELECT id FROM messages WHERE deleted_at > 0 LIMIT 1")
     return ids

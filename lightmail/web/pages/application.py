@@ -54,6 +54,7 @@ _NEVER_SHOWN: Final[Mapping[str, str]] = {
     "Content-Security-Policy": "sandbox; default-src 'none'",
     "Content-Type": "application/octet-stream",
 }
+_TITLES: Final = {404: "Not found"}
 
 
 Menu = Callable[[SignedIn | None], Sequence[tuple[str, str]]]
@@ -196,7 +197,8 @@ def _explained(request: BoundedRequest, error: Exception) -> Html:
 
 
 def _error(status: int, line: str) -> Html:
-    return Html("error.html", {"title": "That did not work" if status < 500 else "Trouble", "line": line}, status)
+    title = _TITLES.get(status, "That did not work" if status < 500 else "Trouble")
+    return Html("error.html", {"title": title, "line": line}, status)
 
 
 def _no_route(request: BoundedRequest, failure: Failure) -> None:

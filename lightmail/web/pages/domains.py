@@ -7,7 +7,7 @@ from typing import Final
 from lightmail.errors import AlreadyExists, Cannot, Invalid, MailError, NoSuchDomain
 from lightmail.operations import domains as operations
 from lightmail.store import domains
-from lightmail.store.addresses import normalised_domain
+from lightmail.store.addresses import domain_in_dns, normalised_domain
 from lightmail.store.domains import Domain
 from lightmail.store.ranges import names_from
 from lightmail.web.pages import confirming, fields, lists
@@ -139,6 +139,7 @@ def _page(visit: Visit, domain: Domain, trouble: Trouble | None = None) -> Html:
     entered = visit.form.get("max_accounts", fields.number_entered(domain.max_accounts))
     values = {
         "domain": domain,
+        "in_dns": domain_in_dns(domain.name),
         "hostname": visit.services.config.system.hostname,
         "max_accounts": entered,
         "may_change": administered(visit) is None,

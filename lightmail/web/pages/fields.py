@@ -46,9 +46,11 @@ def trouble(error: MailError, line: str = "", field: str = "") -> Trouble:
 
 @contextmanager
 def about(field: str) -> Iterator[None]:
-    """Say which field it was that could not be taken. Raises WrongField for Invalid."""
+    """Say which field it was that could not be taken, where nobody did. Raises WrongField for Invalid."""
     try:
         yield
+    except WrongField:
+        raise
     except Invalid as error:
         raise WrongField(field, error.text) from None
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import time
+from dataclasses import replace
 from typing import Final
 
 from lightmail.auth import totp
@@ -13,11 +14,11 @@ from lightmail.errors import Invalid, NoSuchAdministrator
 from lightmail.operations import administrators as operations
 from lightmail.store import administrators
 from lightmail.store.administrators import Administrator, Credentials
-from lightmail.web.pages import qr
+from lightmail.web.pages import fields, qr
+from lightmail.web.pages.fields import Trouble
 from lightmail.web.pages.views import Access, Answer, Html, Redirect, View, Visit
 
 _PATH: Final = "/web/myself"
-_LEAST_CHARACTERS: Final = 10
 
 
 async def show(visit: Visit) -> Answer:
@@ -29,16 +30,14 @@ async def change_password(visit: Visit) -> Answer:
     """Change the password, which takes the present one."""
     known = await _credentials(visit)
     if not await _is_right(visit, known, visit.form.get("password", "")):
-        return await _page(visit, "The present password is another one.", status=403)
-    new = visit.form.get("new_password", "")
-    if len(new) < _LEAST_CHARACTERS:
-        return await _page(visit, f"A password has {_LEAST_CHARACTERS} characters at least.", status=422)
-    if new != visit.form.get("repeated", ""):
-        return await _page(visit, "The new password was not repeated as it is.", status=422)
+        return await _page(visit, Trouble("That is not your present password. Enter it again.", "present", 403))
+    new, repeated = (visit.form.get(name, "") for name in ("new_password", "repeated"))
     try:
-        password_hash = await visit.services.hashing.run(hash_password, new)
+        password = fields.new_password({"password": new, "repeated": repeated})
+        password_hash = await visit.services.hashing.run(hash_password, password)
     except Invalid as error:
-        return await _page(visit, error.text, status=422)
+        wrong = fields.trouble(error, field="new")
+        return await _page(visit, replace(wrong, field="new") if wrong.field == "password" else wrong)
     session = visit.who.sha256 if visit.who is not None else b""
     id = known.administrator.id
     await operations.set_password(visit.services.transactions, visit.actor, id, password_hash, session)
@@ -51,7 +50,10 @@ async def add_totp(visit: Visit) -> Answer:
     secret = _read_secret(visit.form.get("secret", ""))
     step = totp.matching_step(secret, visit.form.get("code", ""), time.time(), 0)
     if step is None:
-        return await _page(visit, "That is not the code that the app should show now. Is its clock right?", secret, 422)
+        line = (
+            "That is not the code that the app should show now. Enter the next one; is the clock of its device right?"
+        )
+        return await _page(visit, Trouble(line, "code", 422), secret)
     await operations.set_totp(visit.services.transactions, visit.actor, known.administrator.id, secret, step)
     return Redirect(_PATH, "totp-added")
 
@@ -60,24 +62,25 @@ async def remove_totp(visit: Visit) -> Answer:
     """Ask for no codes any more, which takes the password."""
     known = await _credentials(visit)
     if not await _is_right(visit, known, visit.form.get("password", "")):
-        return await _page(visit, "The password is another one.", status=403)
+        return await _page(visit, Trouble("That is not your password. Enter it again.", "confirm", 403))
     await operations.set_totp(visit.services.transactions, visit.actor, known.administrator.id, b"")
     return Redirect(_PATH, "totp-removed")
 
 
-async def _page(visit: Visit, trouble: str = "", secret: bytes = b"", status: int = 200) -> Html:
+async def _page(visit: Visit, trouble: Trouble | None = None, secret: bytes = b"") -> Html:
+    shown = trouble or Trouble()
     administrator = _administrator(visit)
     secret = secret or totp.new_secret()
     uri = totp.key_uri(secret, administrator.name, visit.services.config.system.hostname)
     values = {
-        "trouble": trouble,
+        "trouble": shown,
         "administrator": administrator,
         "secret": base64.b32encode(secret).decode("ascii"),
         "key_text": totp.key_text(secret),
         "key_uri": uri,
         "qr": None if administrator.has_totp else await visit.services.hashing.run(qr.drawn, uri),
     }
-    return Html("myself.html", values, status)
+    return Html("myself.html", values, shown.status)
 
 
 def _administrator(visit: Visit) -> Administrator:
