@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from twisted.internet import reactor as installed_reactor
 from lightmail.config import ClamavConfig, ImapConfig, LmtpConfig
 from lightmail.lmtp.factory import LmtpFactory
 from lightmail.lmtp.services import LmtpServices
+from tests.support import clamd as clamds
 from tests.support.clamd import MARKED_NAME, Clamd
 from tests.support.imapworld import ImapWorld
 from tests.support.infected import CLEAN, INFECTED, MARKED_LETTER
@@ -47,6 +49,13 @@ class Site:
 
     def scan(self, config: ClamavConfig) -> None:
         call(self.world.scanner.configure, config)
+
+    def wait(self, done: Callable[[], bool]) -> None:
+        """Wait until the reactor's thread sees that."""
+        until = time.monotonic() + 10
+        while not call(done):
+            assert time.monotonic() < until
+            time.sleep(0.005)
 
     def objects(self) -> int:
         return len(self.world.store.keys("emails"))
@@ -202,6 +211,20 @@ def test_a_refused_append_is_an_event(site: Site, ann: str) -> None:
     assert b'"protocol":"imap"' in payload
     assert b'"action":"reject"' in payload
     assert f'"recipient":"{ann}"'.encode() in payload
+
+
+def test_a_client_that_is_gone_while_its_message_waits_leaves_nothing_behind(site: Site, ann: str) -> None:
+    with clamds.running() as daemon:
+        site.scan(daemon.config(timeout_ms=300))
+        with daemon.halted():
+            for _ in range(3):
+                with site.client(ann) as client:
+                    client.send(b"a APPEND INBOX {%d+}\r\n%b\r\n" % (len(CLEAN), CLEAN))
+                    site.wait(lambda: site.world.scanner._pool._pending > 0)
+            site.wait(lambda: site.world.scanner._pool._pending == 0 and site.world.spools._taken == 0)
+        with site.client(ann) as client:
+            assert client.count(b"INBOX") == 0
+            assert client.command(b"APPEND INBOX", CLEAN).startswith(b"OK [APPENDUID ")
 
 
 def test_where_it_is_off_nothing_is_handed_over(tmp_path: Path) -> None:
