@@ -32,7 +32,7 @@ def look(config: Config) -> Iterator[Check]:
     try:
         version = clamd.version(clamav.address, _ANSWER_SECONDS)
     except ClamdError as error:
-        advice = "start it (systemctl status clamav-daemon), or correct the address (docs/scanning.md)"
+        advice = "start it (systemctl status clamav-daemon), let the server's user in, or correct the address"
         yield bad("scanner", where, str(error), advice)
         return
     name, *signatures = version.split("/", 2)
