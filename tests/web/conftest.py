@@ -34,7 +34,7 @@ def s3(request: pytest.FixtureRequest) -> SeaweedFS | None:
 
 @pytest.fixture(scope="session")
 def world(s3: SeaweedFS | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    """Its tests change nothing but who is signed in, and add mail."""
+    """Its tests change nothing but who is signed in."""
     with inhabited(tmp_path_factory.mktemp("world"), s3) as made:
         yield made
 

@@ -14,8 +14,9 @@ import pytest
 
 from tests.support import payloads
 from tests.support.apiworld import put_message
+from tests.support.seaweedfs import SeaweedFS
 from tests.web.screens import DESKTOP, Driver
-from tests.web.worlds import World
+from tests.web.worlds import World, inhabited
 
 
 @dataclass
@@ -59,6 +60,13 @@ def trapping() -> Iterator[Trap]:
 @pytest.fixture(scope="module")
 def trap() -> Iterator[Trap]:
     with trapping() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def world(s3: SeaweedFS | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    """One of its own, which mail is put into."""
+    with inhabited(tmp_path_factory.mktemp("payloads"), s3) as made:
         yield made
 
 
