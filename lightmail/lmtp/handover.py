@@ -26,7 +26,7 @@ from lightmail.lmtp.services import LmtpServices
 from lightmail.metrics import DELIVERY_SECONDS, EMAILS_RECEIVED
 from lightmail.model import AccountId, MailboxId, Virus
 from lightmail.operations import viruses
-from lightmail.operations.deliver import Delivered, Duplicate, Recipient, deliver, without_room
+from lightmail.operations.deliver import Delivered, Duplicate, Recipient, deliver, delivered_before, without_room
 from lightmail.operations.viruses import Carrier
 from lightmail.scanning import Verdict
 
@@ -109,8 +109,7 @@ async def _outcomes(
     verdict = await services.scanner.delivered(incoming.spool)
     virus = None if verdict is None else verdict.virus
     if virus is not None and virus.action == "reject":
-        await _tell_refused(services, envelope, incoming, virus)
-        raise VirusFound(f"A virus was found in the message: {virus.signature}.")
+        return await _refused(services, envelope, incoming, signs, virus)
     await _turn(services, turns)
     try:
         routes: Sequence[Sequence[Target]] = envelope.routes
@@ -127,10 +126,23 @@ async def _outcomes(
         turns.release()
 
 
-async def _tell_refused(services: LmtpServices, envelope: Envelope, incoming: Incoming, virus: Virus) -> None:
+async def _refused(
+    services: LmtpServices, envelope: Envelope, incoming: Incoming, signs: Signs, virus: Virus
+) -> list[list[tuple[Target, Outcome]]]:
+    """A refusal for each target, but for those that have the message from a delivery whose answer was lost: the virus
+    was not known then, and its sender must not be told that it never came.
+    """
+    error = VirusFound(f"A virus was found in the message: {virus.signature}.")
+    targets = list(dict.fromkeys(chain.from_iterable(envelope.routes)))
+    digest = incoming.digest if signs.identified else None
+    had = await delivered_before(services.transactions, envelope.sender, digest, _recipients(targets))
+    outcomes: dict[Target, Outcome] = {
+        target: Duplicate() if is_known else error for target, is_known in zip(targets, had, strict=True)
+    }
     carrier = Carrier("lmtp", envelope.sender, incoming.octets, virus)
-    recipients = {(target.account.id, target.given) for target in chain.from_iterable(envelope.routes)}
-    await viruses.refused(services.transactions, carrier, sorted(recipients))
+    told = {(target.account.id, target.given) for target, outcome in outcomes.items() if outcome is error}
+    await viruses.refused(services.transactions, carrier, sorted(told))
+    return [[(target, outcomes[target]) for target in route] for route in envelope.routes]
 
 
 def _place(target: Target) -> _Place:

@@ -13,7 +13,7 @@ from lightmail.operations import quotas
 from lightmail.operations.arrivals import Duplicate, NewMessage, Stored, Unit, arrive
 from lightmail.operations.transactions import Transactions
 from lightmail.store import accounts, ledger
-from lightmail.store.cursor import Cursor
+from lightmail.store.cursor import Cursor, Statement
 
 __all__ = ["Delivered", "Duplicate", "Recipient", "deliver"]
 
@@ -72,6 +72,15 @@ async def deliver(
     return [_outcome(answer, withheld) for answer in answers]
 
 
+async def delivered_before(
+    tx: Transactions, sender: str, digest: bytes | None, recipients: Sequence[Recipient]
+) -> list[bool]:
+    """Which of the recipients have this very delivery already, as `deliver` would find out. Raises Unavailable."""
+    if digest is None:
+        return [False] * len(recipients)
+    return await tx.database.read("delivered", _delivered_txn, sender, digest, recipients)
+
+
 async def without_room(
     tx: Transactions, octets: int, sender: str, digest: bytes | None, recipients: Sequence[Recipient]
 ) -> list[bool]:
@@ -87,14 +96,18 @@ async def without_room(
     return full
 
 
+def _noted_statements(sender: str, digest: bytes, recipients: Sequence[Recipient]) -> list[Statement]:
+    return [ledger.noted_statement(to.account.id, _digest(digest, sender, to.given)) for to in recipients]
+
+
+def _delivered_txn(cursor: Cursor, sender: str, digest: bytes, recipients: Sequence[Recipient]) -> list[bool]:
+    return [bool(result.rows) for result in cursor.script(_noted_statements(sender, digest, recipients))]
+
+
 def _without_room_txn(
     cursor: Cursor, octets: int, sender: str, digest: bytes | None, recipients: Sequence[Recipient]
 ) -> list[bool]:
-    notes = [
-        ledger.noted_statement(to.account.id, _digest(digest, sender, to.given))
-        for to in recipients
-        if digest is not None
-    ]
+    notes = [] if digest is None else _noted_statements(sender, digest, recipients)
     *noted, found = cursor.script([*notes, accounts.quotas_statement(sorted({to.account.id for to in recipients}))])
     room = {account: accounts.Room(quota) for account, quota in accounts.quotas(found.rows).items()}
     known = [bool(result.rows) for result in noted] or [False] * len(recipients)

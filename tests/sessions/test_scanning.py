@@ -242,6 +242,19 @@ def test_a_refusal_tells_each_recipient_s_sender_and_stores_nothing(people: Peop
     assert people.deliver(CLEAN, ann, bob) == [DELIVERED, DELIVERED]
 
 
+def test_a_virus_that_was_not_known_yet_makes_no_bounce_of_a_message_that_came(people: People, clamd: Clamd) -> None:
+    ann, bob = people.new(), people.new("bob")
+    people.scan(clamd.config(enabled=False))
+    assert people.deliver(MARKED_LETTER, ann) == [DELIVERED]
+    people.scan(clamd.config(infected="reject"))
+    again, refused = people.deliver(MARKED_LETTER, ann, bob)
+    assert again == DELIVERED
+    assert refused.startswith(b"554 5.7.1 ")
+    assert len(people.room.mail(ann)) == 1
+    nameless = MARKED_LETTER.replace(b"Message-ID", b"X-Message-ID")
+    assert people.deliver(nameless, ann)[0].startswith(b"554 5.7.1 "), "nothing tells it from another"
+
+
 # --- without a verdict
 
 
