@@ -179,10 +179,23 @@ def test_a_job_is_started_watched_and_cancelled(api: Api) -> None:
     page = browser.send(page.form(f"{path}/cancel"))
     assert "being cancelled" in page.text
     assert not any(form.action == f"{path}/cancel" for form in page.forms)
-    result = {"clean": False, "findings": [{"finding": "<b>lost</b>", "detail": "x", "row": {}}]}
+    finding = {
+        "finding": "<b>lost</b>",
+        "uid": 17,
+        "key": "k",
+        "detail": "17",
+        "means": "m",
+        "todo": "t",
+        "mailbox": "b",
+    }
+    result = {"clean": False, "findings": [finding], "left": [["a/b", "too large"]]}
     run(jobs.end(api.store.database, id, b"p" * 16, DONE, progress, result))
     page = browser.get(path)
     assert "<b>lost</b>" in page.text
+    # Of many columns no table is made that nobody could read.
+    assert "<dt>Detail</dt><dd>17</dd>" in page.html
+    assert "<dt>What to do</dt><dd>t</dd>" in page.html
+    assert [given["data-label"] for tag, given in page.elements if tag == "td"] == ["What", "Why"]
     assert not any(tag == "meta" and given.get("http-equiv") == "refresh" for tag, given in page.elements)
     again = browser.get(next(link for link in page.links if link.startswith("/web/jobs/start/")))
     assert again.form("/web/jobs/start/verify").fields["address"] == address
@@ -196,9 +209,9 @@ def test_a_job_that_failed_says_why(api: Api) -> None:
     path = browser.path.partition("?")[0]
     id = int(path.rpartition("/")[2])
     run(jobs.claim(api.store.database, id, b"p" * 16))
-    run(jobs.end(api.store.database, id, b"p" * 16, FAILED, {}, {"error": "Collection is frozen"}))
+    run(jobs.end(api.store.database, id, b"p" * 16, FAILED, {}, {"error": "Collection is frozen."}))
     page = browser.get(path)
-    assert "Collection is frozen" in page.text
+    assert "Collection is frozen. " in page.text
     assert "Start it again" in page.text
 
 

@@ -13,6 +13,8 @@ from lightmail.web.pages.templates import moment, size
 Pair = tuple[str, str]
 
 _US: Final = "_us"
+# What is called otherwise where people read it.
+_NAMES: Final = {"means": "what it means", "todo": "what to do"}
 # A time as rows have it, where the API gave it to them.
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z", re.ASCII)
 
@@ -78,7 +80,7 @@ def _numbered(value: Any) -> Mapping[str, Any]:
 
 
 def _name(key: str) -> str:
-    return key.removesuffix(_US).replace("_", " ")
+    return _NAMES.get(key) or key.removesuffix(_US).replace("_", " ")
 
 
 def _text(key: str, value: Any) -> str:
