@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from lightmail.config import ApiConfig, S3Config, StorageConfig, WebhookConfig
 from lightmail.config.sections import GarbageConfig, ImapConfig, Pop3Config, SystemConfig
-from lightmail.model import AccountId
+from lightmail.model import AccountId, Fate
 from lightmail.operations import administrators, aliases, jobs, samples
 from lightmail.operations import sessions as reported
 from lightmail.operations.events import new_id
@@ -22,11 +22,11 @@ from lightmail.store.jobs import CANCELLED, DONE, FAILED, INTERRUPTED
 from lightmail.store.samples import MINUTE, QUARTER, TWO_HOURS, Sample
 from lightmail.store.sessions import NOBODY, Process, Report, beat_txn
 from lightmail.store.webhooks import Event, Repeat
-from lightmail.web.readiness import Readiness
 from tests.support.actors import OPERATOR
-from tests.support.apikit import TOKEN, Api, reactor, serve_api
+from tests.support.apikit import TOKEN, Api, serve_api
 from tests.support.apiworld import Realm, put_message
 from tests.support.reactor import run
+from tests.support.seaweedfs import SeaweedFS, stored
 from tests.support.storekit import Store, fresh_config, open_store
 from tests.support.visitors import HASH
 from tests.web.worlds import World
@@ -40,7 +40,7 @@ _NOBODY: Final = Realm("", 0, 0, 0, 0, "", {})
 
 
 @contextmanager
-def lived_in(directory: Path) -> Iterator[World]:
+def lived_in(directory: Path, s3: SeaweedFS | None = None) -> Iterator[World]:
     """Much of everything. `server` has the server, `ours` two domains of it, and the owner an account."""
     (directory / "files").mkdir()
     changes: dict[str, Any] = {
@@ -52,31 +52,32 @@ def lived_in(directory: Path) -> Iterator[World]:
         ),
         "api": ApiConfig(token=TOKEN, job_directory=str(directory / "files")),
     }
-    with _served(directory, **changes) as api:
+    with _served(directory, s3, **changes) as api:
         _furnish(api)
         people = {"server": "root", "ours": "hostmaster", "owner": "ada@example.org"}
         yield World(api, _NOBODY, _NOBODY, people)
 
 
 @contextmanager
-def brand_new(directory: Path) -> Iterator[World]:
+def brand_new(directory: Path, s3: SeaweedFS | None = None) -> Iterator[World]:
     """Nothing yet but an administrator, and an account of a domain that is nobody else's, with nothing in it."""
-    with _served(directory) as api:
+    with _served(directory, s3) as api:
         api.store.execute("DELETE FROM domains")
         run(administrators.add_administrator(api.store.tx, OPERATOR, "root", HASH))
         yield World(api, _NOBODY, _NOBODY, {"server": "root"})
 
 
 @contextmanager
-def _served(directory: Path, **changes: Any) -> Iterator[Api]:
-    async def ready() -> None:
-        pass
-
-    with fresh_config("sqlite", directory) as config, open_store(config) as store:
-        readiness = Readiness({"database": store.database.check, "objects": ready}, reactor)
-        services = {"imap": ImapConfig(), "pop3": Pop3Config(), "system": SystemConfig(hostname="mail.example.org")}
-        with serve_api(store, pages=True, readiness=readiness, **{**services, **changes}) as api:
-            yield api
+def _served(directory: Path, server: SeaweedFS | None, **changes: Any) -> Iterator[Api]:
+    """On SQLite, objects in memory, or with an S3 server on MariaDB and that."""
+    services = {"imap": ImapConfig(), "pop3": Pop3Config(), "system": SystemConfig(hostname="mail.example.org")}
+    objects = stored(server, f"lived-{directory.name}") if server else {}
+    with (
+        fresh_config("mariadb" if server else "sqlite", directory) as config,
+        open_store(config) as store,
+        serve_api(store, pages=True, **{**services, **changes, **objects}) as api,
+    ):
+        yield api
 
 
 def _furnish(api: Api) -> None:
@@ -203,6 +204,9 @@ def _add_mail(api: Api, ada: int) -> None:
     for place, message in enumerate(messages[:9]):
         assert api.delete(f"/admin/messages/{message}").status == 204
         api.store.execute("UPDATE messages SET deleted_at = %s WHERE id = %s", now - place // 2 * _DAY_US, message)
+    for message in messages[9:11]:
+        assert api.delete(f"/admin/messages/{message}").status == 204
+        api.store.execute("UPDATE messages SET fate = %s WHERE id = %s", Fate.WITHHELD.value, message)
     for name, protocols in (("phone", ["imap"]), ("the old laptop that stands in the summer house", ["imap", "pop3"])):
         _made(api, f"/admin/accounts/{ada}/app-passwords", name=name, protocols=protocols)
     api.store.execute(
@@ -256,11 +260,12 @@ def _add_jobs(api: Api, ada: int) -> None:
         (jobs.IMPORT_IMAP, imap, DONE, brought),
         (jobs.VERIFY, {}, CANCELLED, {}),
         (jobs.EXPORT_MAILDIR, {**of_ada, "path": "ada/Maildir"}, INTERRUPTED, {"error": "the server process is gone"}),
+        (jobs.UNDELETE, {**of_ada, "subject": "Holiday"}, DONE, {"restored": 2_345, "over_quota": 0, "gone": 3}),
         (jobs.GARBAGE, {}, "", {"stage": "pass 2", "percent": 37, "done": 12_345, "total": 33_001}),
         (jobs.VERIFY, {}, "", {"stage": "objects"}),
         (jobs.VERIFY, {}, "queued", {}),
     ):
-        job = run(jobs.start(api.store.tx, OPERATOR, kind, arguments))
+        job = run(jobs.start(api.store.tx, OPERATOR, kind, arguments, account=AccountId(ada) if arguments else None))
         if state == "queued":
             continue
         assert run(jobs.claim(api.store.database, job.id, _PROCESS.id))

@@ -15,6 +15,7 @@ from typing import Final
 import pytest
 
 from lightmail.web.pages.views import Access
+from tests.support.seaweedfs import SeaweedFS
 from tests.web.chromium import Chromium
 from tests.web.crawling import crawl, one_of_each
 from tests.web.lifelike import brand_new, lived_in
@@ -29,14 +30,14 @@ _REACHED: Final = {"server": Access.SERVER, "ours": Access.ADMINISTRATOR, "owner
 
 
 @pytest.fixture(scope="module")
-def old(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with lived_in(tmp_path_factory.mktemp("old")) as made:
+def old(s3: SeaweedFS | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with lived_in(tmp_path_factory.mktemp("old"), s3) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def new(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
-    with brand_new(tmp_path_factory.mktemp("new")) as made:
+def new(s3: SeaweedFS | None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    with brand_new(tmp_path_factory.mktemp("new"), s3) as made:
         yield made
 
 
@@ -140,6 +141,7 @@ _SCENES: Final = (
     Scene("job-done", "/web/jobs/{verified}"),
     Scene("job-failed", "/web/jobs/{failed}"),
     Scene("job-brought", "/web/jobs/{brought}"),
+    Scene("withheld", "/web/accounts/{ada}/withheld"),
     Scene("job-interrupted", "/web/jobs/{interrupted}"),
     Scene("jobs-none", "/web/jobs?state=failed&kind=garbage"),
     Scene("audit-none", "/web/audit?subject=zzz"),
