@@ -12,6 +12,8 @@ from typing import Any
 from twisted.logger import LogEvent, Logger, LogLevel, LogPublisher
 
 from lightmail import logs, traces
+from lightmail.app.logfile import LogFile
+from lightmail.config import LoggingConfig
 from lightmail.records import Recent
 
 _ROUNDS = 7
@@ -57,13 +59,13 @@ def _costs(count: int) -> list[tuple[str, float]]:
     with _file() as path:
         destination = logs.Destination(path)
         costs = [
-            ("said, at a level that is not written", _said(destination, "warn", False, count)),
+            ("said, at a level that is not written", _said("warn", False, count)),
             ("formatted as text", _least(lambda: logs.format_text(event), count)),
             ("formatted as JSON", _least(lambda: logs.format_json(event), count)),
             ("kept among the recent ones", _least(lambda: recent.add(line), count)),
             ("written to the file", _least(lambda: destination.write(line), count)),
-            ("all of it, as text", _said(destination, "info", False, count)),
-            ("all of it, as JSON", _said(destination, "info", True, count)),
+            ("all of it, as text", _said("info", False, count)),
+            ("all of it, as JSON", _said("info", True, count)),
         ]
         destination.close()
     return costs
@@ -79,13 +81,15 @@ def _file() -> Iterator[str]:
         os.remove(path)
 
 
-def _said(destination: logs.Destination, level: str, as_json: bool, count: int) -> float:
-    """What `Logger.info` takes, with the observers that a server has (`app/logfile.py`, `tap.py`)."""
-    file = logs.observer(destination, level, as_json, Recent().add)
-    standard_error = logs.observer(logs.Destination(None), "critical", as_json=False)
-    observer = LogPublisher(LogPublisher(LogPublisher(file, standard_error), logs.count))
-    log = Logger("lightmail.lmtp.handover", observer=observer)
-    return _least(lambda: log.info(_FORM, **_ABOUT), count)
+def _said(level: str, as_json: bool, count: int) -> float:
+    """What `Logger.info` takes, with the observers that a server has (`tap.py`)."""
+    with _file() as path:
+        log_file = LogFile(LoggingConfig(path=path, level=level, json=as_json), Recent().add)
+        log = Logger("lightmail.lmtp.handover", observer=LogPublisher(LogPublisher(log_file, logs.count)))
+        try:
+            return _least(lambda: log.info(_FORM, **_ABOUT), count)
+        finally:
+            log_file.prepare(LoggingConfig())()  # which closes the file
 
 
 def _least(work: Callable[[], Any], count: int) -> float:

@@ -80,7 +80,7 @@ def observer(destination: Destination, level: str, as_json: bool, keep: Callable
 
     def write(event: LogEvent) -> None:
         if _weight(event) >= least:
-            record = form(event)
+            record = _formed(form, event)
             destination.write(record)
             if keep is not None:
                 keep(record)
@@ -105,6 +105,16 @@ def _weight(event: LogEvent) -> int:
     if level is LogLevel.info and event.get("log_namespace") == "log_legacy":
         level = LogLevel.debug
     return _WEIGHTS[level]
+
+
+def _formed(form: Callable[[LogEvent], str], event: LogEvent) -> str:
+    """The record of an event, or of what keeps it from being said: no event takes others with it."""
+    try:
+        return form(event)
+    except Exception as error:
+        said: LogEvent = {key: event[key] for key in ("log_time", "log_level", "log_namespace") if key in event}
+        said |= {"log_format": "what was to be said here cannot be: {why}", "why": type(error).__name__}
+        return form(said)
 
 
 def format_text(event: LogEvent) -> str:

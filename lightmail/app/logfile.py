@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from twisted.logger import ILogObserver, LogEvent, Logger, LogPublisher
+from twisted.logger import ILogObserver, LogEvent, Logger, LogLevel
 from zope.interface import implementer
 
 from lightmail import logs
@@ -53,11 +53,18 @@ class LogFile:
         return take
 
     def _observer(self, config: LoggingConfig, destination: logs.Destination) -> Any:
-        observer = logs.observer(destination, config.level, config.json, self._keep)
+        to_file = logs.observer(destination, config.level, config.json, self._keep)
         if config.path is None:
-            return observer
-        # Whoever starts the server sees why it does not start, wherever it logs.
-        return LogPublisher(observer, logs.observer(logs.Destination(None), "critical", as_json=False))
+            return to_file
+        to_standard_error = logs.observer(logs.Destination(None), "critical", as_json=False)
+
+        def to_both(event: LogEvent) -> None:
+            to_file(event)
+            # Whoever starts the server sees why it does not start, wherever it logs.
+            if event.get("log_level") is LogLevel.critical:
+                to_standard_error(event)
+
+        return to_both
 
 
 def _opened(config: LoggingConfig) -> logs.Destination:

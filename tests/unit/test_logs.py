@@ -98,6 +98,21 @@ def test_a_message_is_what_twisted_makes_of_it(form):
     assert logs.format_text(event)[25:] == f"info  twisted {formatEvent(event)}\n"
 
 
+class Mute:
+    def __str__(self):
+        raise RuntimeError
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_cannot_be_said_is_a_record_too(tmp_path, destination, as_json):
+    log = logger(destination, "info", as_json)
+    log.info("x", trace=Mute(), session="s")
+    log.info("it goes on")
+    first, second = (tmp_path / "log").read_text().splitlines()
+    assert "what was to be said here cannot be: RuntimeError" in first
+    assert "it goes on" in second
+
+
 def test_threads_do_not_mix_their_records(tmp_path, destination):
     records = [f"{name * 200}\n" for name in "abcd"]
 
