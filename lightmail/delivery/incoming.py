@@ -16,6 +16,7 @@ from lightmail.delivery.headers import HeaderWatch, Signs, Trace, trace_fields
 from lightmail.errors import MailError, ServerBug, TooBig
 from lightmail.objects.blobs import Blobs, Making
 from lightmail.objects.spool import Spool, Spools
+from lightmail.scanning import Verdict
 
 log = Logger()
 
@@ -128,13 +129,15 @@ def making(
     *,
     name: bool,
     at_us: int,
-    status: bytes = b"",
+    verdict: Verdict | None = None,
 ) -> Making:
     """The message for `targets` with its trace fields in front, to be stored; `name` adds Delivered-To, of the one
-    address, and `status` are header fields of ours that follow them.
+    address. What a scan has said of it follows them; that it is withheld for that, its object says, too.
     """
     addresses = {target.given for target in targets}
     only = addresses.pop() if len(addresses) == 1 else None
     owners = [(target.account.uuid, target.mailbox) for target in targets]
-    prepend = trace_fields(trace, sender, only, at_us, name=name, status=status)
-    return blobs.making(incoming.spool, internaldate_us=at_us, owners=owners, prepend=prepend)
+    prepend = trace_fields(trace, sender, only, at_us, name=name, status=b"" if verdict is None else verdict.field)
+    virus = None if verdict is None else verdict.virus
+    withheld = virus is not None and virus.is_withheld
+    return blobs.making(incoming.spool, internaldate_us=at_us, owners=owners, prepend=prepend, withheld=withheld)

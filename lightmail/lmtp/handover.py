@@ -184,7 +184,6 @@ async def _deliver(
     name = services.config.delivered_to
     digest = incoming.digest if signs.identified else None
     virus = None if verdict is None else verdict.virus
-    status = b"" if verdict is None else verdict.field
     outcomes: dict[_Place, Outcome] = {}
     try:
         if virus is None or not virus.is_withheld:
@@ -193,7 +192,7 @@ async def _deliver(
         open_ = [target for target in targets if _place(target) not in outcomes]
         if open_:
             blob = delivery.making(
-                services.blobs, incoming, open_, trace, sender, name=name, at_us=at_us, status=status
+                services.blobs, incoming, open_, trace, sender, name=name, at_us=at_us, verdict=verdict
             )
             answers = await deliver(services.transactions, blob, sender, digest, _recipients(open_), at_us, virus)
             outcomes.update({_place(target): answer for target, answer in zip(open_, answers, strict=True)})

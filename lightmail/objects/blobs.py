@@ -89,16 +89,19 @@ class Blobs:
         internaldate_us: int,
         owners: Sequence[tuple[bytes, MailboxId]],
         prepend: bytes = b"",
+        withheld: bool = False,
     ) -> Making:
-        """As `write`, for whoever chooses in which thread it is done."""
+        """As `write`, for whoever chooses in which thread it is done. `withheld`: the object says so of itself."""
         self._spooled.observe(spool.seconds)
-        return Making(self, spool, int(self._clock() * 1_000_000), internaldate_us, owners, prepend)
+        return Making(self, spool, int(self._clock() * 1_000_000), internaldate_us, owners, prepend, withheld)
 
     async def _write(self, making: Making) -> StoredBlob:
         self._writing += 1
         try:
-            if self._writers is not None and (octets := making.spool.in_memory()) is not None:
-                stored = await self._writers.write(
+            # The writer processes are not told of what is withheld, which is rare.
+            writers = None if making.withheld else self._writers
+            if writers is not None and (octets := making.spool.in_memory()) is not None:
+                stored = await writers.write(
                     [making.prepend, octets],
                     now_us=making.born_us,
                     internaldate_us=making.internaldate_us,
@@ -118,6 +121,7 @@ class Blobs:
                 now_us=making.born_us,
                 internaldate_us=making.internaldate_us,
                 owners=making.owners,
+                withheld=making.withheld,
             )
 
     async def read(self, ref: BlobRef, start: int = 0, stop: int | None = None) -> bytes:
@@ -252,7 +256,7 @@ class Making:
     ``born_us`` is the moment in its key, ``octets`` its size.
     """
 
-    __slots__ = ("_blobs", "born_us", "internaldate_us", "octets", "owners", "prepend", "spool")
+    __slots__ = ("_blobs", "born_us", "internaldate_us", "octets", "owners", "prepend", "spool", "withheld")
 
     def __init__(
         self,
@@ -262,6 +266,7 @@ class Making:
         internaldate_us: int,
         owners: Sequence[tuple[bytes, MailboxId]],
         prepend: bytes,
+        withheld: bool,
     ) -> None:
         self._blobs = blobs
         self.spool = spool
@@ -269,6 +274,7 @@ class Making:
         self.internaldate_us = internaldate_us
         self.owners = owners
         self.prepend = prepend
+        self.withheld = withheld
         self.octets = len(prepend) + spool.octets
 
     async def stored(self) -> StoredBlob:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from lightmail.errors import Corruption
 from lightmail.model import MailboxId
@@ -22,22 +22,28 @@ _YEAR_10000_US: Final = 253_402_300_800_000_000
 
 @dataclass(frozen=True, slots=True)
 class ObjectHeader:
-    """The blob's size and SHA-256, its INTERNALDATE, and all (account uuid, mailbox id) it was meant for."""
+    """The blob's size and SHA-256, its INTERNALDATE, and all (account uuid, mailbox id) it was meant for.
+
+    What was ``withheld`` for a virus when it came is to be so again for whoever has nothing but the object.
+    """
 
     octets: int
     sha256: bytes
     internaldate_us: int
     owners: tuple[tuple[bytes, MailboxId], ...]
+    withheld: bool = False
 
     def pack(self) -> bytes:
         """The header as it stands in the object."""
-        fields = {
+        fields: dict[str, Any] = {
             "format": FORMAT,
             "octets": self.octets,
             "sha256": self.sha256.hex(),
             "internaldate_us": self.internaldate_us,
             "owners": [[account.hex(), mailbox] for account, mailbox in self.owners],
         }
+        if self.withheld:
+            fields["withheld"] = True
         return json.dumps(fields, separators=(",", ":")).encode("ascii")
 
     @classmethod
@@ -49,8 +55,9 @@ class ObjectHeader:
                 raise Corruption
             owners = tuple((bytes.fromhex(account), MailboxId(int(mailbox))) for account, mailbox in fields["owners"])
             octets, internaldate_us = int(fields["octets"]), int(fields["internaldate_us"])
-            header = cls(octets, bytes.fromhex(fields["sha256"]), internaldate_us, owners)
-        except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            withheld = fields.get("withheld", False) is True
+            header = cls(octets, bytes.fromhex(fields["sha256"]), internaldate_us, owners, withheld)
+        except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
             raise Corruption from None
         if not header._is_possible():
             raise Corruption

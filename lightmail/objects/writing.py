@@ -7,6 +7,7 @@ import io
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import BinaryIO, Final
 
 from twisted.logger import Logger
@@ -60,26 +61,25 @@ class BlobWriter:
         now_us: int,
         internaldate_us: int,
         owners: Sequence[tuple[bytes, MailboxId]],
+        withheld: bool = False,
     ) -> StoredBlob:
         """Store the `octets` octets that `blob` holds under a fresh key, born at `now_us`."""
         key = new_key(self._codec.name, now_us)
         points.reached("object-named")
-        about = (octets, internaldate_us, tuple(owners))
+        unread = ObjectHeader(octets, b"", internaldate_us, tuple(owners), withheld)
         if octets <= FRAME_OCTETS:
-            return self._write_small(key, blob.read(), *about)
+            return self._write_small(key, blob.read(), unread)
         try:
-            return self._write_large(key, blob, *about)
+            return self._write_large(key, blob, unread)
         except OSError as error:
             log.error("no room for a temporary file in {directory}: {error}", directory=self._directory, error=error)
             raise SpoolFull from None
 
-    def _write_small(
-        self, key: str, blob: bytes, octets: int, internaldate_us: int, owners: tuple[tuple[bytes, MailboxId], ...]
-    ) -> StoredBlob:
+    def _write_small(self, key: str, blob: bytes, unread: ObjectHeader) -> StoredBlob:
         began = time.perf_counter()
         rendering = render(io.BytesIO(blob))
         rendered = time.perf_counter()
-        header = ObjectHeader(octets, hashlib.sha256(blob).digest(), internaldate_us, owners)
+        header = replace(unread, sha256=hashlib.sha256(blob).digest())
         body = small_object(self._codec, header, blob)
         compressed = time.perf_counter()
         self._store.put(key, body)
@@ -89,9 +89,7 @@ class BlobWriter:
         points.reached("object-stored")
         return self._stored(key, header, len(body), b"", rendering)
 
-    def _write_large(
-        self, key: str, blob: BinaryIO, octets: int, internaldate_us: int, owners: tuple[tuple[bytes, MailboxId], ...]
-    ) -> StoredBlob:
+    def _write_large(self, key: str, blob: BinaryIO, unread: ObjectHeader) -> StoredBlob:
         with self._stage("render"):
             rendering = render(blob)
         with self._stage("compress"):
@@ -104,10 +102,10 @@ class BlobWriter:
                 packed.append(frame)
                 lengths.append(len(frame))
             # The header stands first in the object but is known last.
-            header = ObjectHeader(octets, digest.digest(), internaldate_us, owners)
+            header = replace(unread, sha256=digest.digest())
             front = self._codec.enclose_header(header.pack())
             frames = Frames.of(len(front), lengths)
-            table = seek_table(self._codec, frames, octets)
+            table = seek_table(self._codec, frames, header.octets)
         with self._stage("put"), join([MemorySegment(front), packed, MemorySegment(table)]) as body:
             self._store.put(key, body)
         points.reached("object-stored")

@@ -96,3 +96,21 @@ def test_a_lost_database_gives_it_back_as_what_it_is(room: Mailroom) -> None:
     same = recovered.rows("SELECT uid, fate FROM messages WHERE deleted_at > 0")
     assert [tuple(row) for row in same] == [(2, Fate.WITHHELD.value)]
     assert recovered.count("SELECT COUNT(*) FROM messages WHERE deleted_at = 0") == 2
+
+
+@pytest.mark.parametrize("journalled", [True, False])
+def test_so_does_a_bucket_whose_journal_does_not_know_of_it(room: Mailroom, journalled: bool) -> None:
+    account = room.store.account()
+    inbox = room.store.mailbox(account).id
+    if journalled:
+        run(room.journal().round())
+    withhold(room.store, account, room.blob(account, inbox, withheld=True))
+    room.put(account, "INBOX", 1)
+    recovered, report = room.recover()
+    assert report.arrivals == 2
+    ((fate, is_kept),) = recovered.rows("SELECT fate, object IS NOT NULL FROM messages WHERE deleted_at > 0")
+    assert (fate, is_kept) == (Fate.WITHHELD.value, 1)
+    age_us = recovered.count("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED) - MAX(deleted_at) FROM messages")
+    assert abs(age_us) < 60_000_000, "its time begins anew, for whoever had restored it"
+    assert recovered.count("SELECT COUNT(*) FROM messages WHERE deleted_at = 0") == 1
+    assert recovered.count("SELECT MAX(messages) FROM account_usage") == 1

@@ -32,6 +32,7 @@ headers = st.builds(
     owners=st.lists(
         st.tuples(st.binary(min_size=16, max_size=16), st.integers(1, 1 << 62).map(MailboxId)), max_size=200
     ).map(tuple),
+    withheld=st.booleans(),
 )
 
 

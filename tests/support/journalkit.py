@@ -72,13 +72,26 @@ class Mailroom:
         new = [NewMessage(self.blob(account, box, text), tuple(flags), storekit.NOW_US + n) for n in range(count)]
         run(append(self.store.tx, account, box, new))
 
-    def blob(self, account: Account, mailbox: MailboxId, text: str = "", born_us: int | None = None) -> Any:
+    def blob(
+        self,
+        account: Account,
+        mailbox: MailboxId,
+        text: str = "",
+        born_us: int | None = None,
+        *,
+        withheld: bool = False,
+    ) -> Any:
         """An object for one message to that mailbox, and no row of it."""
         body = f"Subject: {os.urandom(4).hex()} {text}\r\n\r\n{text}\r\n".encode()
         writer = BlobWriter(self.objects, "zstd", 3, None)
         now_us = born_us or self.store.count("SELECT CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)")
         return writer.write(
-            io.BytesIO(body), len(body), now_us=now_us, internaldate_us=7_000_000, owners=[(account.uuid, mailbox)]
+            io.BytesIO(body),
+            len(body),
+            now_us=now_us,
+            internaldate_us=7_000_000,
+            owners=[(account.uuid, mailbox)],
+            withheld=withheld,
         )
 
     def picture(self, store: Store | None = None) -> Picture:

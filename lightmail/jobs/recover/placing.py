@@ -81,9 +81,9 @@ class Placing:
                 continue
             arrivals = self._arrivals(each)
             for owner, mailbox in arrivals:
+                about = (each.blob.born_us, each.header.internaldate_us, each.blob.octets, each.header.withheld)
                 self._rows.execute(
-                    "INSERT INTO arrival VALUES (?, ?, ?, ?, ?, ?)",
-                    (owner, mailbox, each.key, each.blob.born_us, each.header.internaldate_us, each.blob.octets),
+                    "INSERT INTO arrival VALUES (?, ?, ?, ?, ?, ?, ?)", (owner, mailbox, each.key, *about)
                 )
             if arrivals or self._rows.execute(_IS_REFERRED, (each.key,)).fetchone():
                 wanted.append(each.blob)

@@ -28,7 +28,7 @@ from typing import Any, Final
 from lightmail.jobs.journal.state import State, lease_name
 from lightmail.jobs.journal.writer import SHARD
 from lightmail.jobs.recover.scratch import Scratch
-from lightmail.model import INBOX
+from lightmail.model import INBOX, Fate
 from lightmail.operations import recovery
 from lightmail.operations.transactions import Transactions
 from lightmail.store.cursor import Row
@@ -272,9 +272,9 @@ class Rebuilding:
         return int(found.fetchone()[0])
 
     def _arrivals(self, box: _Box) -> Iterator[Row]:
-        """What comes back in a mailbox: (object's id, birth, INTERNALDATE, octets), in order."""
+        """What comes back in a mailbox: (object's id, birth, INTERNALDATE, octets, whether withheld), in order."""
         return self._rows.execute(
-            f"SELECT o.id, a.born_us, a.internaldate_us, a.octets {self._ARRIVALS}"
+            f"SELECT o.id, a.born_us, a.internaldate_us, a.octets, a.withheld {self._ARRIVALS}"
             " ORDER BY a.mailbox IS NULL, a.born_us, a.object_key",
             (box.owner, box.number, box.takes_homeless),
         )
@@ -303,9 +303,11 @@ class Rebuilding:
                 self.result.missing += 0 if row[7] else 1
                 continue
             yield (account, box.id, *row)
-        for uid, (object_, born_us, internaldate_us, octets) in enumerate(self._arrivals(box), box.uidnext):
+        for uid, (object_, born_us, internaldate_us, octets, withheld) in enumerate(self._arrivals(box), box.uidnext):
             self.result.arrivals += 1
-            yield (account, box.id, uid, box.modseq, object_, 0, internaldate_us, born_us, octets, 0, None)
+            # As if it had been withheld now: somebody may have restored it since it came, and has to find it again.
+            end = (time.time_ns() // 1000, Fate.WITHHELD.value) if withheld else (0, None)
+            yield (account, box.id, uid, box.modseq, object_, 0, internaldate_us, born_us, octets, *end)
 
 
 def _subscriptions(_owner: bytes, record: dict[str, Any], boxes: list[_Box]) -> list[str]:

@@ -25,7 +25,8 @@ CREATE TABLE message (
 ) WITHOUT ROWID;
 CREATE TABLE object (object_key TEXT PRIMARY KEY, born_us INTEGER, id INTEGER) WITHOUT ROWID;
 CREATE TABLE arrival (
-    owner BLOB, mailbox INTEGER, object_key TEXT, born_us INTEGER, internaldate_us INTEGER, octets INTEGER
+    owner BLOB, mailbox INTEGER, object_key TEXT, born_us INTEGER, internaldate_us INTEGER, octets INTEGER,
+    withheld INTEGER
 );
 """
 # Made when the journal has been read: it costs less at once.
