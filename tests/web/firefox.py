@@ -132,8 +132,10 @@ class Firefox:
         return []  # Marionette does not tell
 
     def close(self) -> None:
-        self._ask("Marionette:Quit", {"flags": ["eForceQuit"]})
-        self._end()
+        try:
+            self._ask("Marionette:Quit", {"flags": ["eForceQuit"]})
+        finally:
+            self._end()
 
     def _downloads(self) -> set[str]:
         """The files that are downloaded."""
