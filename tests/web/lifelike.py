@@ -15,6 +15,7 @@ from lightmail.config.sections import GarbageConfig, ImapConfig, Pop3Config, Sys
 from lightmail.model import AccountId, Fate
 from lightmail.operations import administrators, aliases, jobs, samples
 from lightmail.operations import sessions as reported
+from lightmail.operations.actors import Actor
 from lightmail.operations.events import new_id
 from lightmail.records import RECENT
 from lightmail.store import webhooks
@@ -239,6 +240,7 @@ def _add_jobs(api: Api, ada: int) -> None:
         "left": [["INBOX/4713", "larger than [limits] append_size allows (52,428,800 octets)"]],
         "octets": 912_444_801, "seconds": 1207.4, "known": 12, "brought": 8_132, "pending": 0,
     }  # fmt: skip
+    owner = Actor("ada@example.org", "192.0.2.17", -1, account=AccountId(ada))
     of_ada = {"account_id": ada, "address": "ada@example.org"}
     imap = {
         **of_ada,
@@ -265,7 +267,8 @@ def _add_jobs(api: Api, ada: int) -> None:
         (jobs.VERIFY, {}, "", {"stage": "objects"}),
         (jobs.VERIFY, {}, "queued", {}),
     ):
-        job = run(jobs.start(api.store.tx, OPERATOR, kind, arguments, account=AccountId(ada) if arguments else None))
+        actor = owner if kind == jobs.UNDELETE else OPERATOR
+        job = run(jobs.start(api.store.tx, actor, kind, arguments, account=AccountId(ada) if arguments else None))
         if state == "queued":
             continue
         assert run(jobs.claim(api.store.database, job.id, _PROCESS.id))
