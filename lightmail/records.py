@@ -204,8 +204,8 @@ class _Word:
 class _Way:
     """What leads from the records that have a word to others.
 
-    It is the mail transactions that they belong to, if `transactions`, and the places of the messages: where a client is
-    told of very many at once, or a mailbox had to be read anew, the line has not the traces of all.
+    It is the mail transactions that they belong to, if `transactions`, and the places of the messages: where a client
+    is told of very many at once, or a mailbox had to be read anew, the line has not the traces of all.
     """
 
     def __init__(self, transactions: bool) -> None:
