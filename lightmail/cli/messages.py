@@ -151,6 +151,7 @@ def show(id_: int, as_json: bool) -> None:
         "cc": shown.details.cc,
         "message_id": shown.details.message_id,
         "saved_at": moment(shown.whole.saved_us),
+        "trace": shown.whole.trace,
     }
     if as_json:
         click.echo(json.dumps(about, indent=2))

@@ -96,11 +96,13 @@ class Listed:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A message by its id, with the mailbox that it is or was in, and when it came there."""
+    """A message by its id, with the mailbox that it is or was in, when it came there, and the trace in the log of what
+    brought it, empty where that is not known."""
 
     message: Listed
     box: Box
     saved_us: int
+    trace: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -426,7 +428,7 @@ def flag_names(flags: int, keywords: keyword_table.Keywords) -> tuple[str, ...]:
 # --- one message ---
 
 _MESSAGE: Final = (
-    f"SELECT {_COLUMNS}, m.saved_us, {_BOX_COLUMNS} FROM messages m JOIN mailboxes b ON b.id = m.mailbox"  # noqa: S608
+    f"SELECT {_COLUMNS}, m.saved_us, m.trace, {_BOX_COLUMNS} FROM messages m JOIN mailboxes b ON b.id = m.mailbox"  # noqa: S608
     " JOIN accounts a ON a.id = m.account AND a.deleted_at = 0"
     " WHERE m.id = %s AND m.object IS NOT NULL AND (m.deleted_at = 0 OR m.fate IN (1, 4))"
     " AND (%s IS NULL OR a.domain = %s)"
@@ -453,7 +455,7 @@ def message_txn(cursor: Cursor, message: MessageId, domain: int | None = None) -
     if row is None:
         return None
     (listed,) = _listed(cursor, [row[:9]])
-    return Whole(listed, _box(row[10:]), row[9])
+    return Whole(listed, _box(row[11:]), row[9], (row[10] or b"").decode("ascii", "replace"))
 
 
 def details_txn(cursor: Cursor, object_: ObjectId) -> Details:

@@ -10,6 +10,7 @@ from lightmail.config import ClamavConfig
 from lightmail.model import Account, MailboxId, Virus
 from lightmail.objects.spool import Spools
 from lightmail.operations.deliver import Delivered, Recipient, deliver
+from lightmail.traces import CURRENT
 from tests.support import visitors
 from tests.support.apikit import Api, serve_api
 from tests.support.reactor import run
@@ -30,7 +31,8 @@ def api(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
         yield serving
 
 
-async def _withhold(api: Api, account: Account, inbox: MailboxId) -> Delivered:
+async def _withhold(api: Api, account: Account, inbox: MailboxId, trace: str) -> Delivered:
+    CURRENT.set(trace)
     spool = Spools(api.services.pool, None).new()
     try:
         spool.write(MESSAGE)
@@ -43,10 +45,10 @@ async def _withhold(api: Api, account: Account, inbox: MailboxId) -> Delivered:
     return answer
 
 
-def withhold(api: Api, account: Account) -> int:
+def withhold(api: Api, account: Account, trace: str = "") -> int:
     """A message for the account's INBOX that is withheld; its id."""
     inbox = api.store.mailbox(account).id
-    uid = run(_withhold(api, account, inbox)).uid
+    uid = run(_withhold(api, account, inbox, trace)).uid
     return api.store.count("SELECT id FROM messages WHERE mailbox = %s AND uid = %s", inbox, uid)
 
 
@@ -93,6 +95,18 @@ def test_its_page_leads_from_the_list_to_the_mailbox(api: Api) -> None:
     assert back.status == 200
     assert api.store.usage(account) == (len(MESSAGE), 1)
     assert "Nothing was withheld" in keeper.get(base).text
+
+
+def test_from_a_message_the_log_is_one_click_away(api: Api) -> None:
+    domain, name = visitors.domain(api)
+    account = visitors.account(api, name)
+    id_ = withhold(api, account, "4be1c09a77d2.1")
+    assert api.get(f"/admin/messages/{id_}").json["trace"] == "4be1c09a77d2.1"
+    to_log = "/web/where?trace=4be1c09a77d2.1&since=all"
+    for keeper, is_server in ((visitors.keeper(api), True), (visitors.keeper(api, domain), False)):
+        page = keeper.get(f"/web/messages/{id_}")
+        assert (to_log in {given.get("href") for tag, given in page.elements if tag == "a"}) is is_server
+    assert visitors.keeper(api).get(to_log).status == 200
 
 
 def test_its_owner_and_other_administrators_get_nothing(api: Api) -> None:

@@ -57,6 +57,7 @@ MESSAGE_DETAILS: Final = Object(
         "cc": Text(_ADDRESSES),
         "message_id": Text(_LINE, about="The Message-ID field."),
         "saved_at": Moment(about="When it came into this mailbox."),
+        "trace": Text(64, about="Under which the log has what brought it there; empty: that is not known."),
         "parts": ListOf(_PART, content.MOST_PARTS),
     },
     name="MessageDetails",
@@ -126,6 +127,7 @@ async def show(call: Call) -> Json:
             "cc": line(details.cc, _ADDRESSES),
             "message_id": line(details.message_id, _LINE),
             "saved_at": moment_text(shown.whole.saved_us),
+            "trace": shown.whole.trace,
             "parts": [
                 {
                     "part": content.path_text(part),

@@ -121,6 +121,8 @@ async def _page(visit: Visit, trouble: Trouble | None = None) -> Answer:
         "message": opened.whole.message,
         "box": box,
         "saved_us": opened.whole.saved_us,
+        # The log has others' mail, too: it is for who administers the server.
+        "trace": opened.whole.trace if visit.actor.domain is None else "",
         "header": await services.pool.run(reading.header, *packed.get(object_, (b"", b""))),
         "mailboxes": [(each.id, each.name) for each in there if each.id != box.id],
         "undelete_days": (services.config.garbage or GarbageConfig()).undelete_days,
