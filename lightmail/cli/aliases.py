@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
 
 from lightmail.app import Rows
-from lightmail.cli.common import config_option, console, listing, table, with_rows
+from lightmail.cli.common import config_option, console, domain_id, table, with_rows
 from lightmail.operations import aliases as operations
 from lightmail.store import aliases
+from lightmail.store.aliases import Alias, Chosen
+from lightmail.store.ranges import names_from
+
+_PAGE: Final = 500
 
 
 @click.group()
@@ -33,9 +39,22 @@ def add(address: str, target: str) -> None:
 @alias.command("list")
 @config_option
 @click.argument("domain", required=False)
-def list_(domain: str | None) -> None:
+@click.option("--search", metavar="TEXT", default="", help="Only addresses that begin with it.")
+def list_(domain: str | None, search: str) -> None:
     """Print the aliases of DOMAIN, or all."""
-    table([("ALIAS", "TARGET"), *((found.address, found.target) for found in listing(aliases.list_txn, domain))])
+
+    async def work(rows: Rows) -> list[Alias]:
+        chosen = Chosen(names_from(search), None if domain is None else await domain_id(rows, domain))
+        found: list[Alias] = []
+        while True:
+            after = found[-1] if found else None
+            page, _ = await rows.database.read("cli", aliases.listed_txn, chosen, after, _PAGE)
+            found += page
+            if len(page) < _PAGE:
+                return found
+
+    listed = with_rows(work, domain or "")
+    table([("ALIAS", "TARGET"), *((found.address, found.target) for found in listed)])
 
 
 @alias.command("delete")

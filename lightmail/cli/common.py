@@ -24,7 +24,6 @@ from lightmail.model import AccountId
 from lightmail.operations.actors import CONSOLE, Actor
 from lightmail.store import accounts, domains
 from lightmail.store.addresses import normalised, normalised_domain
-from lightmail.store.cursor import Cursor
 
 T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -113,23 +112,6 @@ def _as_owner(config: Config) -> Config:
         prepare_directory(config.system)
     drop(config.system)
     return config
-
-
-def listing(read: Callable[[Cursor, str | None], T], domain: str | None) -> T:
-    """What `read` finds of one domain, as people write it, or of all. Raises Refused where there is no such domain."""
-
-    def within(cursor: Cursor, name: str) -> T:
-        known = normalised_domain(name)
-        if domains.by_name_txn(cursor, known) is None:
-            raise NoSuchDomain
-        return read(cursor, known)
-
-    async def work(rows: Rows) -> T:
-        if domain is None:
-            return await rows.database.read("cli", read, None)
-        return await rows.database.read("cli", within, domain)
-
-    return with_rows(work, domain or "")
 
 
 async def account_id(rows: Rows, address: str) -> AccountId:

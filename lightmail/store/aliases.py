@@ -17,16 +17,6 @@ class Alias:
     target: str
 
 
-def list_txn(cursor: Cursor, domain: str | None = None) -> list[Alias]:
-    """Every alias, one row per target; of one domain, or of all."""
-    cursor.execute(
-        "SELECT l.address, l.target FROM aliases l JOIN domains d ON d.id = l.domain"
-        " WHERE %s = '' OR d.name = %s ORDER BY l.address, l.target",
-        ("" if domain is None else "one", (domain or "").encode()),
-    )
-    return [Alias(row[0].decode(), row[1].decode()) for row in cursor.fetchall()]
-
-
 @dataclass(frozen=True, slots=True)
 class Chosen:
     """Which targets of aliases are meant: those of aliases with these addresses, of one domain, with one target."""

@@ -219,6 +219,8 @@ def test_aliases(server):
     counts = {line.split()[0]: line.split()[2] for line in server.cli("account", "list").stdout.splitlines()[1:]}
     assert counts["ben@example.org"] == counts["cleo@example.org"] == "1"
     assert server.cli("alias", "list", "Example.ORG").stdout == server.cli("alias", "list").stdout
+    assert server.cli("alias", "list", "--search", "BO").stdout == server.cli("alias", "list").stdout
+    assert server.cli("alias", "list", "--search", "ben").stdout.splitlines()[1:] == []
     refused(server, "alias", "list", "nowhere.example")
     server.cli("alias", "delete", "both@example.org", "ben@example.org")
     server.cli("alias", "delete", "both@example.org")
