@@ -19,6 +19,7 @@ from lightmail.store import aliases as alias_rows
 from lightmail.store import domains as domain_rows
 from lightmail.store import profiles
 from lightmail.store.addresses import normalised
+from lightmail.store.ranges import names_from
 from tests.support.actors import OPERATOR
 from tests.support.reactor import call, run
 from tests.support.storekit import BACKENDS, Store, fresh_config, open_store, together
@@ -149,7 +150,10 @@ def test_aliases_lead_to_accounts(store: Store) -> None:
         run(accounts.add_account(store.tx, OPERATOR, "all@example.org", "h"))
     with pytest.raises(Cannot):
         run(accounts.delete_account(store.tx, OPERATOR, account.id))
-    listed = run(store.database.read("test", alias_rows.list_txn, "example.org"))
+    domain = run(store.database.read("test", domain_rows.by_name_txn, "example.org"))
+    assert domain is not None
+    everyone = alias_rows.Chosen(names_from(""), domain.id)
+    listed, _ = run(store.database.read("test", alias_rows.listed_txn, everyone, None, 1000))
     assert ("all@example.org", one) in [(alias.address, alias.target) for alias in listed]
     run(aliases.delete_alias(store.tx, OPERATOR, "all@example.org", two))
     assert routed(store, "everybody@example.org") == [one]
