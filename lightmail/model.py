@@ -64,6 +64,11 @@ class Fate(Enum):
     RESTORED = 3
     WITHHELD = 4
 
+    @property
+    def keeps_object(self) -> bool:
+        """Whether a row of that fate refers to its object still, to be restored from."""
+        return self in (Fate.EXPUNGED, Fate.WITHHELD)
+
 
 class ObjectState(Enum):
     """LIVE may be referred to; QUARANTINED is an orphan under observation; CONDEMNED waits for its deletion."""

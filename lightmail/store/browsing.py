@@ -18,7 +18,7 @@ from lightmail.store import keywords as keyword_table
 from lightmail.store.blobs import shown_fields
 from lightmail.store.cursor import Cursor, Row, Statement
 from lightmail.store.ranges import names_from
-from lightmail.store.sqltext import padded, with_list
+from lightmail.store.sqltext import FATES_WITH_OBJECT, padded, with_list
 
 # Messages that one page looks for text in: of those that are there, and of those that are not. What was deleted at one
 # time came at many: each text may be on a page of the database that nothing else has brought into memory.
@@ -430,7 +430,7 @@ def flag_names(flags: int, keywords: keyword_table.Keywords) -> tuple[str, ...]:
 _MESSAGE: Final = (
     f"SELECT {_COLUMNS}, m.saved_us, m.trace, {_BOX_COLUMNS} FROM messages m JOIN mailboxes b ON b.id = m.mailbox"  # noqa: S608
     " JOIN accounts a ON a.id = m.account AND a.deleted_at = 0"
-    " WHERE m.id = %s AND m.object IS NOT NULL AND (m.deleted_at = 0 OR m.fate IN (1, 4))"
+    f" WHERE m.id = %s AND m.object IS NOT NULL AND (m.deleted_at = 0 OR m.fate IN {FATES_WITH_OBJECT})"
     " AND (%s IS NULL OR a.domain = %s)"
 )
 

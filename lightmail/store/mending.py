@@ -9,7 +9,16 @@ from typing import Any, Final
 from lightmail.model import AccountId, BlobRef, MailboxId, Rendering
 from lightmail.store.blobs import rendering_row
 from lightmail.store.cursor import Cursor, Row
-from lightmail.store.sqltext import NOT_DELETED, NOW_US, padded, uid_conditions, with_list, with_uids
+from lightmail.store.sqltext import (
+    FATES,
+    FATES_WITH_OBJECT,
+    NOT_DELETED,
+    NOW_US,
+    padded,
+    uid_conditions,
+    with_list,
+    with_uids,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,8 +137,8 @@ _UNFATED: Final = (
     "UPDATE messages SET fate = NULL WHERE mailbox = %s AND deleted_at = 0 AND fate IS NOT NULL AND {uids}"
 )
 _FATED: Final = (
-    "UPDATE messages SET fate = 1 WHERE mailbox = %s AND deleted_at + 0 <> 0"
-    " AND (fate IS NULL OR fate NOT IN (1, 2, 3, 4)) AND {uids}"
+    "UPDATE messages SET fate = 1 WHERE mailbox = %s AND deleted_at + 0 <> 0"  # noqa: S608
+    f" AND (fate IS NULL OR fate NOT IN {FATES}) AND {{uids}}"
 )
 _BITS: Final = "SELECT flag_bit FROM keywords WHERE mailbox = %s"
 _CLEAR: Final = (
@@ -169,8 +178,8 @@ def _each(cursor: Cursor, sql: str, params: tuple[Any, ...], uids: Sequence[int]
 
 _MOVED: Final = "SELECT object, fate FROM messages WHERE mailbox = %s AND uid = %s AND deleted_at + 0 <> 0 FOR UPDATE"
 _OTHERS: Final = (
-    "SELECT 1 FROM messages WHERE object = %s AND NOT (mailbox = %s AND uid = %s)"
-    " AND (deleted_at = 0 OR fate IN (1, 4)) LIMIT 1"
+    "SELECT 1 FROM messages WHERE object = %s AND NOT (mailbox = %s AND uid = %s)"  # noqa: S608
+    f" AND (deleted_at = 0 OR fate IN {FATES_WITH_OBJECT}) LIMIT 1"
 )
 _FORGO: Final = "UPDATE messages SET object = NULL WHERE mailbox = %s AND uid = %s"
 _EXPUNGED: Final = "UPDATE messages SET fate = 1 WHERE mailbox = %s AND uid = %s"

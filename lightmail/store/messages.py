@@ -200,7 +200,7 @@ def bury_statements(mailbox: MailboxId, uids: Sequence[int], fate: Fate) -> list
 
     Expunged and withheld messages keep their object, to be restored from; one that was moved lives on elsewhere.
     """
-    sql = _BURY_AND_DROP if fate is Fate.MOVED else _BURY
+    sql = _BURY if fate.keeps_object else _BURY_AND_DROP
     return [
         (with_uids(sql, condition), (fate.value, mailbox, mailbox, *params))
         for condition, params in uid_conditions(uids)

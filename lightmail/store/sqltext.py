@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, TypeVar
 
+from lightmail.model import Fate
+
 T = TypeVar("T")
 
 # The database's own clock in Unix microseconds UTC. A statement must use exactly this text: SQLite's side replaces it.
@@ -15,6 +17,11 @@ NOW_US: Final = "CAST(UNIX_TIMESTAMP(NOW(6)) * 1000000 AS SIGNED)"
 # For statements that lock rows which they name by primary key: written so that no index on `deleted_at` serves them.
 # Found through that index, a row is locked there first and in the table second, the other way round than by others.
 NOT_DELETED: Final = "deleted_at + 0 = 0"
+
+# Lists of values of `fate`: of rows that keep their object, of those that gave it up, and all there are.
+FATES_WITH_OBJECT: Final = f"({', '.join(str(fate.value) for fate in Fate if fate.keeps_object)})"
+FATES_WITHOUT_OBJECT: Final = f"({', '.join(str(fate.value) for fate in Fate if not fate.keeps_object)})"
+FATES: Final = f"({', '.join(str(fate.value) for fate in Fate)})"
 
 # The most elements one list may have; longer ones are cut into several statements (SQLite takes 32,766 parameters).
 LIST_BOUND: Final = 1024

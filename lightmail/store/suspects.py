@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from lightmail.model import AccountId
 from lightmail.store.cursor import Cursor, Params, Row, Statement
+from lightmail.store.sqltext import FATES, FATES_WITH_OBJECT, FATES_WITHOUT_OBJECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,13 +165,13 @@ MESSAGES: Final = Survey(
         "modseq-above-mailbox": "m.modseq > b.highest_modseq",
         "message-without-object": "m.deleted_at = 0 AND o.id IS NULL",
         "tombstone-without-object": "m.deleted_at <> 0 AND m.object IS NOT NULL AND o.id IS NULL",
-        "object-not-live": "o.state <> 1 AND (m.deleted_at = 0 OR m.fate IN (1, 4))",
+        "object-not-live": f"o.state <> 1 AND (m.deleted_at = 0 OR m.fate IN {FATES_WITH_OBJECT})",
         "octets-differ": "m.deleted_at = 0 AND m.octets <> o.octets",
         "fate-impossible": (
             "(m.deleted_at = 0 AND m.fate IS NOT NULL)"
-            " OR (m.deleted_at <> 0 AND (m.fate IS NULL OR m.fate NOT IN (1, 2, 3, 4)))"
+            f" OR (m.deleted_at <> 0 AND (m.fate IS NULL OR m.fate NOT IN {FATES}))"
         ),
-        "moved-with-object": "m.deleted_at <> 0 AND m.fate IN (2, 3) AND m.object IS NOT NULL",
+        "moved-with-object": f"m.deleted_at <> 0 AND m.fate IN {FATES_WITHOUT_OBJECT} AND m.object IS NOT NULL",
         "flag-without-name": (
             "m.deleted_at = 0 AND (m.flags < 0 OR (m.flags >= 65536 AND"
             f" {_KEYWORD_BITS} <> ({_KEYWORD_BITS} & {_NAMED_BITS})))"

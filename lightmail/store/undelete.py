@@ -13,7 +13,7 @@ from typing import Any, Final
 from lightmail.model import AccountId, MailboxId
 from lightmail.store.blobs import shown_fields
 from lightmail.store.cursor import Cursor, Row, Statement
-from lightmail.store.sqltext import NOW_US, padded, uid_conditions, with_list, with_uids
+from lightmail.store.sqltext import FATES_WITH_OBJECT, NOW_US, padded, uid_conditions, with_list, with_uids
 
 FOR_EVER_US: Final = (1 << 63) - 1
 
@@ -222,8 +222,8 @@ def modseqs_statement(mailboxes: Collection[MailboxId]) -> Statement:
 
 # By UID, which whoever asks has from a list that says what he may restore: what was withheld stands in none of owners'.
 _EXPUNGED: Final = (
-    "SELECT uid, flags, octets, internaldate_us, object FROM messages"
-    " WHERE mailbox = %s AND deleted_at > 0 AND fate IN (1, 4) AND object IS NOT NULL AND {uids}"
+    "SELECT uid, flags, octets, internaldate_us, object FROM messages"  # noqa: S608
+    f" WHERE mailbox = %s AND deleted_at > 0 AND fate IN {FATES_WITH_OBJECT} AND object IS NOT NULL AND {{uids}}"
 )
 
 
@@ -236,8 +236,8 @@ def expunged_statements(mailbox: MailboxId, uids: Sequence[int]) -> list[Stateme
 
 
 _RETIRE: Final = (
-    "UPDATE messages SET fate = 3, object = NULL, modseq = (SELECT highest_modseq FROM mailboxes WHERE id = %s)"
-    " WHERE mailbox = %s AND deleted_at > 0 AND fate IN (1, 4) AND object IS NOT NULL AND {uids}"
+    "UPDATE messages SET fate = 3, object = NULL, modseq = (SELECT highest_modseq FROM mailboxes WHERE id = %s)"  # noqa: S608
+    f" WHERE mailbox = %s AND deleted_at > 0 AND fate IN {FATES_WITH_OBJECT} AND object IS NOT NULL AND {{uids}}"
 )
 
 

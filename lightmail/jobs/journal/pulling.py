@@ -35,7 +35,7 @@ _PAGES: Final = 32
 _PAGE_ROWS: Final = 500
 # Somebody who moves mail without a pause is followed this far.
 _PASSES: Final = 5
-_WITHOUT_OBJECT: Final = (Fate.MOVED.value, Fate.RESTORED.value)
+_WITHOUT_OBJECT: Final = tuple(fate.value for fate in Fate if not fate.keeps_object)
 
 
 async def pull_changed(stream: Stream) -> None:

@@ -28,12 +28,13 @@ from lightmail.jobs.recover.examine import Examined
 from lightmail.jobs.recover.replay import Certainty
 from lightmail.jobs.recover.scratch import Scratch
 from lightmail.model import StoredBlob
+from lightmail.store.sqltext import FATES_WITH_OBJECT
 
 # What `store.ledger` allows between an object's birth and its rows.
 _HOUR_US: Final = 3_600_000_000
 
 # A row that gives an object back: alive, or to be restored, whether it was expunged or withheld.
-REFERS: Final = "(deleted_at = 0 OR fate IN (1, 4))"
+REFERS: Final = f"(deleted_at = 0 OR fate IN {FATES_WITH_OBJECT})"
 _IS_REFERRED: Final = f"SELECT 1 FROM message WHERE object_key = ? AND {REFERS} LIMIT 1"  # noqa: S608
 _HAS: Final = (
     "SELECT 1 FROM message m JOIN mailbox b ON b.number = m.mailbox WHERE m.object_key = ? AND b.owner = ? LIMIT 1"

@@ -27,6 +27,7 @@ from typing import Any, Final
 
 from lightmail.jobs.journal.state import State, lease_name
 from lightmail.jobs.journal.writer import SHARD
+from lightmail.jobs.recover.placing import REFERS
 from lightmail.jobs.recover.scratch import Scratch
 from lightmail.model import INBOX, Fate
 from lightmail.operations import recovery
@@ -293,9 +294,9 @@ class Rebuilding:
     def _messages(self, account: int, box: _Box) -> Iterator[Row]:
         """The rows of a mailbox: as journalled, and then its arrivals, whose UIDs `uidnext` already counts."""
         journalled = self._rows.execute(
-            "SELECT m.uid, m.modseq, o.id, m.flags, m.internaldate_us, m.saved_us, m.octets, m.deleted_at, m.fate"
+            "SELECT m.uid, m.modseq, o.id, m.flags, m.internaldate_us, m.saved_us, m.octets, m.deleted_at, m.fate"  # noqa: S608
             " FROM message m LEFT JOIN object o USING (object_key)"
-            " WHERE m.mailbox = ? AND (m.deleted_at = 0 OR m.fate IN (1, 4)) ORDER BY m.uid",
+            f" WHERE m.mailbox = ? AND {REFERS} ORDER BY m.uid",
             (box.number,),
         )
         for row in journalled:
