@@ -33,6 +33,7 @@ from lightmail.store.browsing import Listed, Place, Wanted
 from lightmail.web.pages import reading
 
 _PAGE: Final = 500
+_TAB_COLUMNS: Final = 8
 _ID: Final = click.IntRange(1, (1 << 63) - 1)
 _IDS: Final = click.argument("ids", nargs=-1, required=True, type=_ID, metavar="ID...")
 
@@ -186,7 +187,8 @@ def text(id_: int) -> None:
         opened = await operations.open_content(intake.transactions, actor, MessageId(id_), "text")
         found = await reading.parts(intake, opened.ref, opened.parts)
         said = await reading.shown(intake, opened.ref, found)
-        click.echo(said.text)
+        for each in said.text.split("\n"):
+            click.echo(clean(each.expandtabs(), len(said.text) * _TAB_COLUMNS))
         if said.truncated:
             click.echo(f"there is more of it: lightmail message raw {id_}", err=True)
 

@@ -97,6 +97,20 @@ def test_mailboxes_and_what_goes_between_them(server: MailServer) -> None:
     assert "Work/2026" not in [row.split()[-1] for row in rows]
 
 
+@pytest.mark.parametrize("kind", ["plain", "html"])
+def test_what_a_message_says_does_nothing_to_the_terminal(server: MailServer, kind: str) -> None:
+    controls = b"\x1b[2J \xe2\x80\xae\rlines" if kind == "plain" else b"&#27;[2J &#x202e;&#13;lines"
+    head = b"From: m@example.net\r\nSubject: %b\r\nContent-Type: text/%b; charset=utf-8\r\n\r\n" % (
+        (kind.encode(),) * 2
+    )
+    server.deliver(ADA, head + b"one\ttwo " + controls + b"\r\nend\r\n")
+    (found,) = listed(server, "--subject", kind)
+    said = server.cli("message", "text", str(found["id"])).stdout
+    assert said.startswith("one")
+    assert "[2J" in said
+    assert not [each for each in said if each != "\n" and not each.isprintable()], said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

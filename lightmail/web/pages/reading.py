@@ -135,7 +135,9 @@ async def shown(reader: Reader, ref: BlobRef, found: Parts) -> Text:
         return Text("", False)
     said = await text(reader, ref, wanted)
     if wanted is found.html:
-        return Text(await reader.pool.run(sanitising.plain_text, said.text), said.truncated)
+        plain = await reader.pool.run(sanitising.plain_text, said.text)
+        # HTML can name characters that no text may have: "&#27;".
+        return Text(lines(plain, TEXT_OCTETS), said.truncated)
     return said
 
 
